@@ -1,0 +1,1 @@
+"""Explainers: native ones, and those of other libraries (one module per vendor)."""

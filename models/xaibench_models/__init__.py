@@ -1,0 +1,1 @@
+"""Architectures, and the trainer that gives them weights."""

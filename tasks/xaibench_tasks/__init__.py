@@ -1,0 +1,1 @@
+"""Datasets with masks and splits, and the phantom."""

@@ -1,0 +1,349 @@
+"""The contracts: all that a plugin author needs to know, in one file.
+
+A plugin is any object of the right shape; importing xaibench is not required. Models, explainers, tasks, metrics,
+engines and reports are named by entry points (`xaibench.models`, `xaibench.explainers`, ...); the object an entry
+point names is a *factory*: a class or function whose keyword arguments are the plugin's parameters
+(`--explainers "lime(samples=500)"`) and whose result satisfies the protocol below. Parameter values are plain
+literals: numbers, strings, booleans, None.
+
+Arrays: B images, C channels, H rows, W columns, K classes. Pixels are float32 in [0, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+    from typing import TypeAlias
+
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from torch import nn
+
+    Floats: TypeAlias = NDArray[np.float32]
+    Scores: TypeAlias = NDArray[np.float64]
+    Mask: TypeAlias = NDArray[np.bool_]
+    Heatmaps: TypeAlias = torch.Tensor | Floats
+
+Split = Literal["train", "val", "test"]
+Precision = Literal["fp32", "bf16"]
+Kind = Literal["predict", "explain", "score"]
+Status = Literal["ok", "failed", "oom", "timeout", "unsupported", "unavailable", "interrupted"]
+
+# What an explainer may ask of the classifier (first line) or of the batch (second line).
+ExplainerNeed = Literal["gradients", "cam_layer", "attention", "masks", "prior"]
+# What a metric may ask for: images with a lesion, images without one, the classifier.
+MetricNeed = Literal["mask", "normal", "model"]
+
+# ------------------------------------------------------------------------------------------------------------- cards
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What is known of a plugin without running it. Raise `version` whenever its numbers may change."""
+
+    name: str
+    version: int = 1
+    summary: str
+    paper: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard(Card):
+    """A network. `trained` models learn their weights on first use; `sees` says what evidence is provably used."""
+
+    trained: bool = True
+    provides: frozenset[str] = frozenset({"gradients", "cam_layer"})
+    needs: frozenset[str] = frozenset()  # {"masks"}: the network has `set_gate(masks)` and is fed one image at a time
+    sees: str = ""  # "lesions", "marker", ...: a region of the sample outside which no pixel can change the logits
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainerCard(Card):
+    """An explanation method. `sign`: positive maps are clipped at 0, signed ones are too unless asked otherwise."""
+
+    family: str  # cam, gradient, perturbation, surrogate, attention, reference
+    sign: Literal["positive", "signed"] = "positive"
+    stochastic: bool = False
+    needs: frozenset[ExplainerNeed] = frozenset()
+    class_sensitive: bool = True
+    reference: Literal["", "floor", "ceiling"] = ""  # floors and ceilings are on every board and are never ranked
+    profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # {"quick": {"samples": 128}}: defaults
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricCard(Card):
+    """A measure. `worst` is what a failed map scores (None: no value exists, the map only counts as failed)."""
+
+    family: str  # localisation, stability, faithfulness, robustness, sanity, complexity, cost
+    higher_is_better: bool
+    lowest: float | None = 0.0
+    highest: float | None = 1.0
+    worst: float | None = 0.0
+    unit: str = ""
+    needs: frozenset[MetricNeed] = frozenset()
+    region: str = ""  # the metric applies only to samples which carry this named region ("marker")
+    uses_map: bool = True  # cost metrics do not look at the map: a failed map has a cost too
+    variants: tuple[str, ...] = ()  # other maps of the same image, made and stored by the harness: "seed:1", "seed:2"
+    claims_quality: bool = True  # False: descriptive; not expected to rank an oracle above noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskCard(Card):
+    """A dataset with its splits."""
+
+    citation: str = ""
+    source: str = ""  # where the data come from, and what the user must fetch
+    scenario: str = ""  # for planted data: what was planted
+
+
+# -------------------------------------------------------------------------------------------------------------- data
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a task's index: what is known of a sample without decoding its image."""
+
+    id: str  # stable, unique in the task
+    patient: str
+    label: int
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One image with its truth."""
+
+    entry: Entry
+    image: Floats  # [C, H, W] in [0, 1]
+    lesions: tuple[Mask, ...] = ()  # one [H, W] mask per lesion; none on a normal image
+    regions: Mapping[str, Mask] = field(default_factory=dict)  # other known places, such as {"marker": mask}
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What an explainer is given. `masks` and `prior` are there only if its card asks for them."""
+
+    images: torch.Tensor  # [B, C, H, W] in [0, 1], on the classifier's device
+    targets: torch.Tensor  # [B] class indices to explain
+    ids: tuple[str, ...]
+    seeds: tuple[int, ...]  # one per sample: all randomness of a map must come from its own seed
+    masks: Mask | None = None  # [B, H, W] union of the lesions
+    prior: Floats | None = None  # [H, W] mean lesion mask of the task's training images
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """What a metric is given: B maps that are finite, not flat, and belong to images the metric applies to."""
+
+    maps: Floats  # [B, H, W] in [0, 1]: sign policy applied, then min-max per map
+    raw: Floats  # [B, H, W] as the explainer returned them
+    images: Floats  # [B, C, H, W]
+    masks: Mask  # [B, H, W] union of the lesions; all False on a normal image
+    lesions: tuple[tuple[Mask, ...], ...]  # per image, one mask per lesion
+    regions: Mapping[str, Mask]  # [B, H, W] per named region
+    labels: NDArray[np.int64]  # [B]
+    targets: NDArray[np.int64]  # [B] the class explained
+    predictions: NDArray[np.int64]  # [B]
+    seeds: tuple[int, ...]
+    seconds: Scores  # [B] wall time of the map
+    forward: Scores  # [B] samples passed forward through the network for the map
+    backward: Scores  # [B] samples passed backward
+    variants: Mapping[str, Floats] = field(default_factory=dict)  # name -> [B, H, W], normalised like `maps`
+    classifier: Classifier | None = None  # there if the card needs "model"
+
+
+# ----------------------------------------------------------------------------------------------------------- plugins
+
+
+class Counters(Protocol):
+    """Samples that went through the network: the cost of an explanation that no hardware changes."""
+
+    forward: int
+    backward: int
+
+
+class Classifier(Protocol):
+    """A frozen network in eval mode, as the harness hands it to explainers and metrics."""
+
+    classes: tuple[str, ...]
+    network: nn.Module  # images [B, C, H, W] in [0, 1] -> logits [B, K]; preprocessing is part of it
+    cam_layer: nn.Module | None
+    device: torch.device
+    counters: Counters
+
+    def logits(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits [B, K], differentiable with respect to the images."""
+
+    def masked(self, image: torch.Tensor, masks: Iterable[torch.Tensor], infill: torch.Tensor) -> torch.Tensor:
+        """Logits [M, K] of `m * image + (1 - m) * infill` for each of M masks [H, W]; no gradient, batched."""
+
+    def bind(self, masks: Mask | None) -> AbstractContextManager[None]:
+        """Within it, a network gated by evidence sees these masks. The harness does this; plugins need not."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where and how a model gets its weights."""
+
+    folder: Path  # for checkpoints; survives a kill, and is given again to the next attempt
+    device: str
+    precision: Precision
+    seed: int
+    progress: Callable[[str, int, int], None]  # (what, done, total)
+
+
+class Model(Protocol):
+    """A network plugin."""
+
+    card: ModelCard
+
+    def build(self, task: Task) -> nn.Module:
+        """Make the network: the task's images in [0, 1] in, one logit per class out. Preprocessing is inside."""
+
+    def prepare(self, network: nn.Module, task: Task, fold: int, workshop: Workshop) -> Mapping[str, Any]:
+        """Leave the weights to be benchmarked in `network` (train, load, or nothing); return a report for the card."""
+
+    def cam_layer(self, task: Task) -> str | None:
+        """Name (`layer4`) of the module whose output CAM methods weigh; None if there is none."""
+
+
+class Explainer(Protocol):
+    """An explanation method."""
+
+    card: ExplainerCard
+
+    def explain(self, classifier: Classifier, batch: Batch) -> Heatmaps:
+        """Heatmaps [B, H, W]. Same seeds, same maps; a map never depends on its neighbours in the batch."""
+
+
+class Metric(Protocol):
+    """A measure of maps."""
+
+    card: MetricCard
+
+    def score(self, case: Case) -> Sequence[float] | Scores:
+        """One value per image. NaN says: undefined for this image (it is left out, and counted)."""
+
+
+class Task(Protocol):
+    """A dataset."""
+
+    card: TaskCard
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]  # C, H, W
+    folds: int
+
+    def fingerprint(self) -> str:
+        """Text that changes whenever the content of the data changes."""
+
+    def entries(self, split: Split, fold: int) -> Sequence[Entry]:
+        """The index of one split. No patient is in two splits of a fold."""
+
+    def load(self, entry: Entry) -> Sample:
+        """Decode (or draw) one sample."""
+
+
+# -------------------------------------------------------------------------------------------------------------- runs
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One unit of work: predict, explain or score. `identity` makes the key; the rest says how to do it here."""
+
+    key: str
+    kind: Kind
+    identity: Mapping[str, Any]
+    labels: Mapping[str, str]  # task, fold, model, explainer, metric, target: as shown to people
+    cards: Mapping[str, Mapping[str, Any]]
+    references: Mapping[str, str]  # group -> plugin reference with parameters, enough to build it in any process
+    count: int  # samples selected
+    total: int  # samples in the split
+    inputs: Mapping[str, str] = field(default_factory=dict)  # name -> key of the cells this one reads
+    verdict: Status = "ok"  # unsupported or unavailable: known before anything runs
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cell ended."""
+
+    cell: Cell
+    status: Status
+    reason: str = ""
+    seconds: float = 0.0
+    cached: bool = False
+
+
+class Worker(Protocol):
+    """Executes cells; it keeps the models it has loaded."""
+
+    def execute(self, cell: Cell) -> Outcome:
+        """Do the cell, or find that it is done. Never raises for a cell's own fault."""
+
+
+class Engine(Protocol):
+    """Runs cells somewhere."""
+
+    card: Card
+
+    def run(self, cells: Sequence[Cell], worker: Callable[[], Worker]) -> Iterator[Outcome]:
+        """Yield the outcome of every cell, in the order of finishing. `worker` can be pickled."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one model said about the test images of one task."""
+
+    key: str
+    labels: Mapping[str, str]  # task, fold, model, precision: as shown to people
+    cards: Mapping[str, Mapping[str, Any]]
+    classes: tuple[str, ...]
+    ids: tuple[str, ...]
+    patients: tuple[str, ...]
+    truth: tuple[int, ...]
+    logits: tuple[tuple[float, ...], ...]
+    training: Mapping[str, Any]  # the report of the model's preparation
+    weights: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """One metric of one explainer on one model and task: a value per image."""
+
+    key: str
+    labels: Mapping[str, str]  # task, fold, model, explainer, metric, target, precision: as shown to people
+    cards: Mapping[str, Mapping[str, Any]]
+    status: Status
+    reason: str = ""
+    ids: tuple[str, ...] = ()  # only images the metric applies to
+    patients: tuple[str, ...] = ()
+    values: tuple[float | None, ...] = ()  # None: undefined; a failed map has the metric's worst value
+    failed: tuple[bool, ...] = ()  # the map was flat, NaN or of the wrong shape
+    count: int = 0
+    total: int = 0  # count < total: the run was limited
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a report draws from: the newest cell of every row of a results folder."""
+
+    folder: Path
+    predictions: tuple[Prediction, ...]
+    scores: tuple[Result, ...]
+    audit: Mapping[str, Mapping[str, Any]]  # metric -> verdict, see `xaibench audit`
+    environment: Mapping[str, Any]
+
+
+class Report(Protocol):
+    """Something rendered from results, at the end of a run or on demand."""
+
+    card: Card
+
+    def render(self, results: Results, folder: Path) -> Path | None:
+        """Write into `folder` and return the file, or print and return None."""
