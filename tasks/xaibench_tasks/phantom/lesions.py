@@ -1,0 +1,162 @@
+"""Lesions and their masks: circumscribed and spiculated masses, calcification clusters of both kinds.
+
+Every lesion is a *level* over its surroundings: small inside, growing outwards. Its mask is the set of the n pixels of
+breast with the smallest level, so the area is exact wherever the lesion lies, and the drawing follows the same level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from scipy.spatial import ConvexHull
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+    from xaibench.contracts import Floats, Mask
+    from xaibench_tasks.phantom.outline import Breast
+
+Kind = Literal["mass", "calcifications"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to draw."""
+
+    kind: Kind
+    malignant: bool
+    area: float  # of the image
+    contrast: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Spot:
+    """The surroundings of a lesion's centre: a cut of the film, with coordinates in pixels from the centre."""
+
+    rows: slice
+    columns: slice
+    x: Floats
+    y: Floats
+    breast: Mask
+
+    @property
+    def cut(self) -> tuple[slice, slice]:
+        """Index of the surroundings in the film."""
+        return self.rows, self.columns
+
+
+def draw_lesion(rng: Generator, image: Floats, breast: Breast, wanted: Wanted, taken: Mask) -> Mask | None:
+    """Draw one into the image, clear of `taken`, and return its mask; None if there is no room."""
+    size = image.shape[0]
+    pixels = max(4, round(wanted.area * size * size))
+    for _ in range(12):
+        spot = _find(rng, breast, 3.2 * np.sqrt(pixels / np.pi))
+        mask = np.zeros(image.shape, bool)
+        local, glow = _draw(rng, spot, wanted, pixels)
+        mask[spot.cut] = local
+        if not (mask & taken).any():
+            image[spot.cut] += glow * np.where(spot.breast, wanted.contrast, 0)
+            return mask
+    return None
+
+
+def _find(rng: Generator, breast: Breast, reach: float) -> Spot:
+    """Any place in the breast, all equally likely."""
+    size = breast.mask.shape[0]
+    places = np.flatnonzero(breast.room)
+    row, column = divmod(int(places[rng.integers(len(places))]), size)
+    half = int(np.ceil(reach))
+    rows = slice(max(0, row - half), min(size, row + half + 1))
+    columns = slice(max(0, column - half), min(size, column + half + 1))
+    y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - row
+    x = np.arange(columns.start, columns.stop, dtype=np.float32)[None, :] - column
+    return Spot(rows, columns, x, y, breast.mask[rows, columns])
+
+
+def _draw(rng: Generator, spot: Spot, wanted: Wanted, pixels: int) -> tuple[Mask, Floats]:
+    if wanted.kind == "calcifications":
+        return _cluster(rng, spot, wanted.malignant, pixels)
+    return (_spiculated if wanted.malignant else _circumscribed)(rng, spot, pixels)
+
+
+def _threshold(level: Floats, spot: Spot, pixels: int) -> float:
+    """The level below which lie just so many pixels of breast."""
+    inside = np.sort(level[spot.breast])
+    return float(inside[min(pixels, len(inside) - 1)])
+
+
+def _circumscribed(rng: Generator, spot: Spot, pixels: int) -> tuple[Mask, Floats]:
+    """A smooth oval of even brightness, with a sharp margin and a faint dark halo."""
+    angle, flat = rng.uniform(0, np.pi), rng.uniform(0.68, 1.0)
+    along = spot.x * np.cos(angle) + spot.y * np.sin(angle)
+    across = (spot.y * np.cos(angle) - spot.x * np.sin(angle)) / flat
+    level = np.hypot(along, across).astype(np.float32)
+    level /= max(_threshold(level, spot, pixels), 1e-6)
+    margin = np.clip((1 - level) * np.sqrt(pixels / np.pi) / 1.2, 0, 1)
+    halo = np.exp(-(((level - 1.12) / 0.1) ** 2)) * (level > 1)
+    glow = rng.uniform(0.2, 0.3) * (margin * (0.85 + 0.15 * np.sqrt(np.clip(1 - level**2, 0, 1))) - 0.25 * halo)
+    return (level < 1) & spot.breast, glow.astype(np.float32)
+
+
+def _spiculated(rng: Generator, spot: Spot, pixels: int) -> tuple[Mask, Floats]:
+    """An irregular core, brightest in the middle, with spicules radiating from it."""
+    r = np.hypot(spot.x, spot.y)
+    theta = np.arctan2(spot.y, spot.x)
+    level = (r / _star(rng, theta, np.sqrt(pixels / np.pi))).astype(np.float32)
+    level /= max(_threshold(level, spot, pixels), 1e-6)
+    glow = rng.uniform(0.3, 0.42) * np.clip(1 - level, 0, 1) ** 0.6
+    return (level < 1) & spot.breast, glow.astype(np.float32)
+
+
+def _star(rng: Generator, theta: Floats, radius: float) -> Floats:
+    """Outline over the angle: a lobed core of radius about 1, and spikes that are a pixel wide at least."""
+    outline = 1 + sum(rng.uniform(0.0, 0.12) * np.cos(k * theta + rng.uniform(0, 6.3)) for k in (2, 3, 5))
+    count = rng.integers(9, 15)
+    turns = (np.arange(count) + rng.uniform(-0.3, 0.3, count)) * 2 * np.pi / count
+    for turn in turns:
+        away = np.abs((theta - turn + np.pi) % (2 * np.pi) - np.pi)
+        width = max(rng.uniform(0.1, 0.2), 1.0 / radius)
+        outline = outline + rng.uniform(0.5, 1.4) * np.clip(1 - away / width, 0, 1)
+    return np.asarray(outline, np.float32)
+
+
+def _cluster(rng: Generator, spot: Spot, malignant: bool, pixels: int) -> tuple[Mask, Floats]:
+    """Specks, and as the mask their convex hull with a margin."""
+    radius = np.sqrt(pixels / np.pi)
+    points, sigma, height = _segment(rng, radius) if malignant else _scatter(rng, radius)
+    hull = ConvexHull(points).equations
+    level = np.max([a * spot.x + b * spot.y + c for a, b, c in hull], axis=0).astype(np.float32)
+    mask = (level < _threshold(level, spot, pixels)) & spot.breast
+    return mask, _specks(spot, points, sigma, height)
+
+
+def _scatter(rng: Generator, radius: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Benign: a handful of larger round ones, far apart."""
+    count = int(rng.integers(3, 6))
+    turns = (np.arange(count) + rng.uniform(-0.25, 0.25, count)) * 2 * np.pi / count + rng.uniform(0, 6.3)
+    far = radius * rng.uniform(0.55, 0.85, count)
+    points = np.stack([far * np.cos(turns), far * np.sin(turns)], axis=1)
+    sigma = np.clip(radius * rng.uniform(0.12, 0.18, count), 0.6, None)
+    return points, sigma, rng.uniform(0.4, 0.55, count)
+
+
+def _segment(rng: Generator, radius: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Malignant: many fine ones of all shapes (each is two that overlap), along a line."""
+    count = int(rng.integers(12, 22))
+    angle = rng.uniform(0, np.pi)
+    along, across = radius * rng.uniform(-1.3, 1.3, count), radius * rng.uniform(-0.4, 0.4, count)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    first = np.stack([along, across], axis=1) @ turn
+    second = first + rng.normal(0, max(0.5, 0.06 * radius), first.shape)
+    sigma = np.clip(radius * rng.uniform(0.02, 0.07, 2 * count), 0.45, None)
+    return np.concatenate([first, second]), sigma, rng.uniform(0.15, 0.45, 2 * count)
+
+
+def _specks(spot: Spot, points: NDArray[np.float64], sigma: NDArray[np.float64], height: NDArray[np.float64]) -> Floats:
+    """Sum of round bumps, as one product of matrices."""
+    gx = np.exp(-(((spot.x[0] - points[:, :1]) / sigma[:, None]) ** 2) / 2)
+    gy = np.exp(-(((spot.y[:, 0] - points[:, 1:]) / sigma[:, None]) ** 2) / 2)
+    return ((gy * height[:, None]).T @ gx).astype(np.float32)
