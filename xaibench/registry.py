@@ -1,0 +1,237 @@
+"""Phase two: from a reference to a plugin that is made, checked and described."""
+
+from __future__ import annotations
+
+import difflib
+import traceback
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xaibench import discovery
+from xaibench.cards import read_card
+from xaibench.discovery import Plugin, normal
+from xaibench.errors import BrokenPlugin, UsageError, XaibenchError
+from xaibench.factories import bind, defaults, is_factory, literals
+from xaibench.loading import caused, contained, described, fetch, is_file, source_digest
+from xaibench.references import Reference, parse, split_list
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from xaibench.references import Value
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A plugin that is ready, and all that is needed to make it again."""
+
+    group: str
+    reference: str  # with every parameter bound: makes the same plugin in any process, under any profile
+    label: str  # as the user said it, with one spelling: the target and the parameters given
+    name: str
+    distribution: str  # "" for a plugin that comes from a module or a file
+    version: str  # of the distribution
+    params: Mapping[str, Any]  # every parameter that is a plain value, defaults included
+    source: str  # "" if built in, else a digest of the defining file
+    plugin: Any
+    card: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A plugin that was not asked for by name and does not load."""
+
+    group: str
+    reference: str
+    name: str
+    distribution: str
+    version: str
+    error: str  # type and text of the cause, in one line
+    traceback: str = field(repr=False, default="")
+
+
+def plugins(group: str) -> list[Plugin]:
+    """The plugins of one group that are installed and allowed. Imports none."""
+    if group not in discovery.GROUPS:
+        raise UsageError(f"there is no kind of plugin called {group!r}; there are {', '.join(discovery.GROUPS)}")
+    return [plugin for plugin in discovery.discover() if plugin.group == group]
+
+
+def create(group: str, text: str, profile: str = "") -> Loaded:
+    """Make the plugin a reference names. The card's `profiles[profile]` replaces defaults, never what is given."""
+    reference = parse(text)
+    plugin = resolve(group, reference.target)
+    return make(plugin, reference, profile)
+
+
+def select(group: str, text: str, profile: str = "") -> list[Loaded | Broken]:
+    """Make everything in a comma list of references, patterns (`grad*`) and `all`; each once, in the order given.
+
+    What is asked for by name must load; what a pattern brings may be broken.
+    """
+    rows: dict[str, Loaded | Broken] = {}
+    for item in split_list(text):
+        if is_pattern(item):
+            found = [attempt(plugin, profile) for plugin in matching(group, item)]
+        else:
+            found = [create(group, item, profile)]
+        for row in found:
+            rows.setdefault(row.reference, row)
+    return list(rows.values())
+
+
+# ------------------------------------------------------------------------------------------------------------- finding
+
+
+def spelled(plugin: Plugin) -> str:
+    """The shortest target that names this plugin alone."""
+    if not plugin.distribution or is_unique(plugin):
+        return plugin.name
+    return f"{plugin.distribution}:{plugin.name}"
+
+
+def is_unique(plugin: Plugin) -> bool:
+    """Whether no other plugin of the group has its name."""
+    return sum(other.name == plugin.name for other in plugins(plugin.group)) == 1
+
+
+def is_pattern(item: str) -> bool:
+    """Whether an item of a list is `all` or has wildcards; files may have brackets in their names."""
+    return item == ALL or (any(mark in item for mark in "*?[") and ".py:" not in item and "(" not in item)
+
+
+def matching(group: str, pattern: str) -> list[Plugin]:
+    """The plugins whose name, or `dist:name`, fits a pattern."""
+    found = [
+        plugin
+        for plugin in plugins(group)
+        if pattern == ALL
+        or fnmatchcase(plugin.name, pattern)
+        or fnmatchcase(f"{plugin.distribution}:{plugin.name}", pattern)
+    ]
+    if not found and pattern != ALL:
+        raise UsageError(unknown(group, pattern))
+    return found
+
+
+def resolve(group: str, target: str) -> Plugin:
+    """The plugin a target names: an installed one by name or `dist:name`, else a factory in a module or a file."""
+    found = [plugin for plugin in plugins(group) if plugin.name == target]
+    left, colon, right = target.rpartition(":")
+    if not found and colon:
+        found = [plugin for plugin in plugins(group) if is_called(plugin, left.strip(), right.strip())]
+    if len(found) > 1:
+        choices = " or ".join(f"{plugin.distribution}:{plugin.name}" for plugin in found)
+        raise UsageError(f"{group.removesuffix('s')} {target!r} is ambiguous: say {choices}")
+    if found:
+        return found[0]
+    return unpackaged(group, left.strip(), right.strip(), target)
+
+
+def is_called(plugin: Plugin, distribution: str, name: str) -> bool:
+    """Whether `distribution:name` means this plugin."""
+    return normal(plugin.distribution) == normal(distribution) and plugin.name == name
+
+
+def unpackaged(group: str, module: str, attribute: str, target: str) -> Plugin:
+    """A plugin of no distribution: `path/to/file.py:Class` or `package.module:factory`."""
+    if module and attribute and is_file(module):
+        path = Path(module).expanduser().resolve()
+        if not path.is_file():
+            raise UsageError(f"there is no file {path} (asked for as {target!r})")
+        if not discovery.defines(path, attribute):
+            raise UsageError(f"{path} does not define {attribute!r} (asked for as {target!r})")
+        return Plugin(group, attribute, f"{path}:{attribute}", "", "")
+    if module and attribute and discovery.module_file(module.partition(".")[0]) is not None:
+        return Plugin(group, attribute, f"{module}:{attribute}", "", "")
+    raise UsageError(unknown(group, target))
+
+
+def unknown(group: str, target: str) -> str:
+    """Say what there is, the nearest first."""
+    names = sorted({spelled(plugin) for plugin in plugins(group)})
+    near = difflib.get_close_matches(target, [*names, *(name.rpartition(":")[2] for name in names)], n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return (
+        f"there is no {group.removesuffix('s')} {target!r}{hint}\n"
+        f"  There are: {', '.join(names) or 'none'}\n"
+        f"  A factory of your own is named as package.module:factory or path/to/file.py:Class."
+    )
+
+
+# -------------------------------------------------------------------------------------------------------------- making
+
+
+def attempt(plugin: Plugin, profile: str) -> Loaded | Broken:
+    """Make a plugin, or say why not."""
+    target = spelled(plugin)
+    try:
+        return make(plugin, Reference(target), profile)
+    except XaibenchError as error:
+        cause = error.__cause__ or error
+        why = caused(error.__cause__) if error.__cause__ else " ".join(str(error).split())
+        shown = "".join(traceback.format_exception(cause))
+        return Broken(plugin.group, target, plugin.name, plugin.distribution, plugin.version, why, shown)
+
+
+def make(plugin: Plugin, reference: Reference, profile: str) -> Loaded:
+    """Import, make and describe a plugin."""
+    fetched = fetch(plugin)
+    made, card, params = produce(plugin, fetched, reference, profile)
+    unpacked = not plugin.distribution
+    return Loaded(
+        group=plugin.group,
+        reference=str(Reference(plugin.value if unpacked else spelled(plugin), literals(params))),
+        label=str(reference),
+        name=card["name"] if unpacked and card["name"] else plugin.name,
+        distribution=plugin.distribution,
+        version=plugin.version,
+        params=literals(params),
+        source=source_digest(plugin, fetched),
+        plugin=made,
+        card=card,
+    )
+
+
+def produce(
+    plugin: Plugin, fetched: Any, reference: Reference, profile: str
+) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """The plugin, its card, and its parameters with defaults."""
+    who = described(plugin)
+    if not is_factory(fetched):
+        if reference.params:
+            raise UsageError(f"{who} takes no parameters: it is no factory, but a {type(fetched).__name__}")
+        return fetched, read_card(plugin.group, fetched, who), {}
+    given = bind(fetched, reference.params, who)
+    made = call(plugin, fetched, given)
+    card = read_card(plugin.group, made, who)
+    extra = {name: value for name, value in card.get("profiles", {}).get(profile, {}).items() if name not in given}
+    if extra:
+        given = profiled(fetched, given | extra, who, profile)
+        made = call(plugin, fetched, given)
+        card = read_card(plugin.group, made, who)
+    return made, card, defaults(fetched) | given
+
+
+def profiled(factory: Any, params: Mapping[str, Value], who: str, profile: str) -> dict[str, Any]:
+    """Bind with the parameters of a profile. If they do not fit it is the author's mistake, not the user's."""
+    try:
+        return bind(factory, params, who)
+    except UsageError as error:
+        raise BrokenPlugin(f"profile {profile!r} of its card cannot be: {error}") from error
+
+
+def call(plugin: Plugin, factory: Any, params: Mapping[str, Any]) -> Any:
+    """Make the plugin. A ValueError about what the user gave is the user's to mend."""
+    with contained(plugin, "it is made"):
+        try:
+            return factory(**params)
+        except ValueError as error:
+            if not params:
+                raise
+            shown = Reference(plugin.name, literals(params))
+            raise UsageError(f"{described(plugin)} refuses {shown}: {error}") from error
