@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from xaibench import guard
 from xaibench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class CountedNetwork(nn.Module):
         logits = logits.float()
         if logits.requires_grad:
             # A hook on the tensor sees both `.backward()` and `autograd.grad`, and goes when the graph goes.
-            logits.register_hook(self._count_backward)
+            logits.register_hook(self._count_backward)  # type: ignore[no-untyped-call]
         return logits
 
     def _count_backward(self, gradient: torch.Tensor) -> None:
@@ -107,10 +106,6 @@ class TorchClassifier:
             yield
         finally:
             self._gate(None)
-
-    def snapshot(self) -> guard.Fingerprint:
-        """The state of the network now, for `guard.difference`."""
-        return guard.fingerprint(self.network, hide="inner")
 
     def _gate(self, masks: torch.Tensor | None) -> None:
         self._frozen.set_gate(masks)  # type: ignore[operator]  # promised by the model's card

@@ -50,12 +50,24 @@ class Fingerprint:
     modules: Mapping[str, ModuleState]
 
 
-def fingerprint(network: nn.Module, hide: str = "") -> Fingerprint:
-    """Take the state of a network; `hide` is the name of a wrapped module that names are shown without."""
+class Guard:
+    """Watches one network from now on."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+        self._before = fingerprint(network)
+
+    def changes(self) -> str:
+        """Say what has changed since the guard was made; empty if nothing did."""
+        return difference(self._before, fingerprint(self._network))
+
+
+def fingerprint(network: nn.Module) -> Fingerprint:
+    """Take the state of a network."""
     tensors = [*network.named_parameters(), *network.named_buffers()]
     return Fingerprint(
-        tensors={name.removeprefix(f"{hide}."): _tensor_state(tensor) for name, tensor in tensors},
-        modules={_shown(name, hide): _module_state(module) for name, module in network.named_modules()},
+        tensors={name: _tensor_state(tensor) for name, tensor in tensors},
+        modules={name: _module_state(module) for name, module in network.named_modules()},
     )
 
 
@@ -69,10 +81,9 @@ def difference(before: Fingerprint, after: Fingerprint) -> str:
     return "; ".join(changes[:_SHOWN] + more)
 
 
-def _shown(name: str, hide: str) -> str:
-    if name in ("", hide):
-        return f"the network{' wrapper' if name != hide else ''}"
-    return name.removeprefix(f"{hide}.")
+def _shown(name: str) -> str:
+    """The name people know: a classifier wraps the network as `inner`."""
+    return name.removeprefix("inner").removeprefix(".") or "the network"
 
 
 def _tensor_state(tensor: torch.Tensor) -> TensorState:
@@ -99,11 +110,10 @@ def _module_state(module: nn.Module) -> ModuleState:
 
 
 def _compare(before: Mapping[str, T], after: Mapping[str, T], changes: Callable[[str, T, T], list[str]]) -> list[str]:
-    gone = [f"{name} is gone" for name in before if name not in after]
-    new = [f"{name} is new" for name in after if name not in before]
-    return (
-        gone + new + [change for name in before if name in after for change in changes(name, before[name], after[name])]
-    )
+    gone = [f"{_shown(name)} is gone" for name in before if name not in after]
+    new = [f"{_shown(name)} is new" for name in after if name not in before]
+    common = [name for name in before if name in after]
+    return gone + new + [change for name in common for change in changes(_shown(name), before[name], after[name])]
 
 
 def _tensor_changes(name: str, before: TensorState, after: TensorState) -> list[str]:
