@@ -193,7 +193,6 @@ class Workshop:
 
     folder: Path  # for checkpoints; survives a kill, and is given again to the next attempt
     device: str
-    precision: Precision
     seed: int
     progress: Callable[[str, int, int], None]  # (what, done, total)
 

@@ -1,0 +1,59 @@
+import copy
+
+import pytest
+
+from xaibench.identity import canonical, key_of
+
+IDENTITY = {
+    "kind": "explain",
+    "task": {"name": "phantom", "version": 1, "params": {"size": 128}, "fingerprint": "a"},
+    "model": {"name": "resnet50", "version": 1, "params": {}},
+    "weights": "0123",
+    "explainer": {"name": "lime", "version": 1, "params": {"samples": 500}},
+    "target": "predicted",
+    "precision": "fp32",
+    "seed": 0,
+    "variant": "",
+}
+
+
+def test_the_key_of_an_identity_never_changes():
+    # Frozen: were it to change, every finished result in the world would be computed again.
+    assert key_of({"kind": "explain", "seed": 0}) == "fe8c9320c0d41e62e12990cee91b0e10"
+
+
+def test_the_order_of_keys_does_not_matter():
+    assert key_of(dict(reversed(IDENTITY.items()))) == key_of(IDENTITY)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("weights",), "0124"),
+        (("explainer", "params", "samples"), 501),
+        (("explainer", "version"), 2),
+        (("task", "version"), 2),
+        (("task", "fingerprint"), "b"),
+        (("target",), "true"),
+        (("precision",), "bf16"),
+        (("seed",), 1),
+        (("variant",), "seed:1"),
+    ],
+)
+def test_changing_anything_that_could_change_a_number_changes_the_key(path, value):
+    changed = copy.deepcopy(IDENTITY)
+    place = changed
+    for name in path[:-1]:
+        place = place[name]
+    assert place[path[-1]] != value
+    place[path[-1]] = value
+    assert key_of(changed) != key_of(IDENTITY)
+
+
+def test_true_and_1_and_text_have_different_spellings():
+    assert len({canonical(value) for value in (True, 1, "1", 1.5, None)}) == 5
+
+
+def test_nan_has_no_identity():
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        key_of({"params": float("nan")})

@@ -1,0 +1,233 @@
+"""`xaibench run` and `xaibench plan`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import tomllib
+from collections import Counter
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xaibench.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xaibench.contracts import Cell
+    from xaibench.runner import Request, Summary
+
+EXIT_CODES = """\b
+Exit codes: 0 all cells ok, 1 some cells failed, 2 usage, 3 nothing selected,
+4 a plugin asked for by name is broken, 130 interrupted."""
+
+
+def read_config(context: click.Context, _parameter: click.Parameter, path: Path | None) -> None:
+    """Take a TOML file's values as defaults: what is given on the command line wins."""
+    if path is None:
+        return
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        msg = f"--config {path}: {error}"
+        raise UsageError(msg) from error
+    allowed = {parameter.name: parameter for parameter in context.command.params if parameter.name != "config"}
+    for name in values:
+        if name not in allowed:
+            near = get_close_matches(name, [str(known) for known in allowed], 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            msg = f"--config {path}: there is no option {name}{hint} Allowed: {', '.join(sorted(map(str, allowed)))}"
+            raise UsageError(msg)
+    context.default_map = {
+        name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in values.items()
+    }
+
+
+OPTIONS: list[Callable[..., Any]] = [
+    click.option("--models", default="resnet50,hmc", show_default=True, help="Comma list, glob or `all`."),
+    click.option("--explainers", default="all", show_default=True, help="Comma list, glob or `all`."),
+    click.option("--tasks", default="phantom", show_default=True, help="Comma list, glob or `all`."),
+    click.option("--metrics", default="all", show_default=True, help="Comma list, glob or `all`."),
+    click.option("--target", default="predicted", show_default=True, help="predicted, true, each, or a class."),
+    click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True),
+    click.option(
+        "--sign",
+        type=click.Choice(["positive", "absolute"]),
+        default="positive",
+        show_default=True,
+        help="What of a signed map counts.",
+    ),
+    click.option("--limit", type=click.IntRange(1), help="Only so many images: the first of the larger run."),
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
+    click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps or auto."),
+    click.option(
+        "--profile",
+        type=click.Choice(["auto", "quick", "standard", "paper"]),
+        default="auto",
+        show_default=True,
+        help="How many passes an explanation may cost; auto: quick on a CPU, standard elsewhere.",
+    ),
+    click.option("--engine", default="local", show_default=True, help="Where cells run."),
+    click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True),
+    click.option(
+        "--references/--no-references", default=True, show_default=True, help="Floors and ceilings on the board."
+    ),
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=Path("xaibench-results"),
+        show_default=True,
+        help="Results folder; an existing one is gone on with.",
+    ),
+    click.option(
+        "--config",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        callback=read_config,
+        is_eager=True,
+        expose_value=False,
+        help="TOML file with these options, such as models = [...].",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Machine-readable answer on stdout."),
+]
+
+
+def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of a run."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def make_request(options: dict[str, Any]) -> Request:
+    """The request behind the options."""
+    from xaibench.planning import Terms
+    from xaibench.runner import Request
+
+    device = _device(options["device"])
+    profile = options["profile"]
+    return Request(
+        models=options["models"],
+        explainers=options["explainers"],
+        tasks=options["tasks"],
+        metrics=options["metrics"],
+        terms=Terms(options["target"], options["precision"], options["sign"], options["seed"], options["limit"]),
+        profile=("quick" if device == "cpu" else "standard") if profile == "auto" else profile,
+        references=options["references"],
+        engine=options["engine"],
+        device=device,
+        batch_size=options["batch_size"],
+        out=options["out"],
+    )
+
+
+def _device(name: str) -> str:
+    if name == "cpu":
+        return name
+    import torch  # only to ask for accelerators
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        msg = f"--device {name}: not usable here ({str(error).splitlines()[0]}); auto takes what there is"
+        raise UsageError(msg) from error
+    return name
+
+
+@click.command(epilog=EXIT_CODES)
+@with_options
+@click.option("--progress", type=click.Choice(["auto", "rich", "plain", "none"]), default="auto", show_default=True)
+def run(as_json: bool, progress: Any, **options: Any) -> None:
+    """Benchmark explainers on models: train what is missing, explain, score, and show the leaderboard.
+
+    Killed or interrupted, the same command goes on where it was.
+    """
+    from xaibench.progress import choose as choose_progress
+    from xaibench.runner import run as run_request
+
+    request = make_request(options)
+    with choose_progress(progress) as shown:
+        summary = run_request(request, shown, sys.argv)
+    if summary.interrupted:
+        click.echo(f"to go on: {shlex.join(['xaibench', *sys.argv[1:]])}", err=True)
+    elif not as_json:
+        render_reports(request.out)
+    if as_json:
+        click.echo(json.dumps(_answer(request, summary), indent=1))
+    sys.exit(summary.exit_code())
+
+
+def render_reports(folder: Path) -> None:
+    """Whatever is registered to be shown at the end of a run."""
+    from xaibench.registry import Broken, select
+    from xaibench.results import load_results
+
+    results = load_results(folder)
+    for report in select("reports", "all"):
+        if isinstance(report, Broken):
+            click.echo(f"unavailable {report.reference}: {report.error}", err=True)
+        elif (path := report.plugin.render(results, folder)) is not None:
+            click.echo(f"{report.plugin.card.name}: {path}", err=True)
+
+
+def _answer(request: Request, summary: Summary) -> dict[str, Any]:
+    return {
+        "out": str(request.out),
+        "exit_code": summary.exit_code(),
+        "counts": summary.counts(),
+        "cells": [
+            {
+                "key": outcome.cell.key,
+                "kind": outcome.cell.kind,
+                "labels": dict(outcome.cell.labels),
+                "status": outcome.status,
+                "reason": outcome.reason,
+                "cached": outcome.cached,
+            }
+            for outcome in summary.outcomes
+        ],
+    }
+
+
+@click.command(epilog=EXIT_CODES)
+@with_options
+def plan(as_json: bool, **options: Any) -> None:
+    """Show what `run` with the same options would do, and do none of it."""
+    from xaibench.planning import plan_subject
+    from xaibench.progress import Silent
+    from xaibench.runner import UNTRAINED, choose, subjects
+    from xaibench.store import Store
+
+    request = make_request(options)
+    choice, store, rows = choose(request), Store(request.out), []
+    for subject in subjects(request, choice, Silent(), train=False):
+        waits = subject.prepared is UNTRAINED
+        rows += [_plan_row(cell, store, waits) for cell in plan_subject(subject, choice).cells()]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        names = " · ".join(
+            row["labels"][name] for name in ("task", "model", "explainer", "metric") if name in row["labels"]
+        )
+        click.echo(f"{row['state']:<11} {row['kind']:<7} {names}{'  ' + row['why'] if row['why'] else ''}")
+    counts = Counter(row["state"] for row in rows)
+    click.echo(f"{len(rows)} cells: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+
+
+def _plan_row(cell: Cell, store: Any, waits: bool) -> dict[str, Any]:
+    """One cell with its state: cached, missing, unsupported or unavailable, and why."""
+    row = {"kind": cell.kind, "labels": dict(cell.labels), "key": cell.key, "state": cell.verdict, "why": cell.reason}
+    if cell.verdict != "ok":
+        return row
+    if waits:
+        return {**row, "key": None, "state": "missing", "why": f"{cell.labels['model']} is to be trained first"}
+    missing = store.missing(cell.key, cell.count)
+    trouble = store.troubles(cell.key) or {}
+    why = f"last attempt: {trouble['status']}, {trouble['reason']}" if missing and trouble else ""
+    return {**row, "state": "missing" if missing else "cached", "why": why}

@@ -1,0 +1,41 @@
+"""Keys: the same work has the same key on every machine; any change that could change a number changes the key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from xaibench.registry import Loaded
+
+KEY_VERSION = 1  # raise it when the meaning of an identity changes; old results then keep their old keys
+
+
+def canonical(value: Any) -> str:
+    """JSON with one spelling: sorted keys, no blanks, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+
+
+def key_of(identity: Mapping[str, Any]) -> str:
+    """The key under which the work described by `identity` is stored."""
+    text = canonical({"key_version": KEY_VERSION, **identity})
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def plugin_identity(loaded: Loaded) -> dict[str, Any]:
+    """What decides the numbers of a plugin; of a foreign one the source too, whose version may be forgotten."""
+    return {
+        "name": loaded.name,
+        "distribution": loaded.distribution,
+        "version": loaded.card["version"],
+        "params": dict(loaded.params),
+        "source": loaded.source,
+    }
+
+
+def task_identity(loaded: Loaded) -> dict[str, Any]:
+    """The same for a task, with its content."""
+    return {**plugin_identity(loaded), "fingerprint": loaded.plugin.fingerprint()}

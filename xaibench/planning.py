@@ -1,0 +1,181 @@
+"""From a request to cells: what will be done, under which keys, and what cannot be done and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from xaibench.contracts import Cell, Status
+from xaibench.identity import key_of, plugin_identity, task_identity
+from xaibench.registry import Broken, Loaded
+from xaibench.selection import expand_target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from xaibench.orders import Prepared
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The plugins of a run, loaded; broken ones only where they were not asked for by name."""
+
+    tasks: list[Loaded | Broken]
+    models: list[Loaded | Broken]
+    explainers: list[Loaded | Broken]
+    metrics: list[Loaded | Broken]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What else decides a number."""
+
+    target: str = "predicted"
+    precision: str = "fp32"
+    sign: str = "positive"
+    seed: int = 0
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One model with its weights, on one fold of one task: what explainers are tried on."""
+
+    task: Loaded
+    model: Loaded
+    fold: int
+    prepared: Prepared
+    terms: Terms
+    total: int = field(default=0)
+
+    @property
+    def count(self) -> int:
+        """Samples selected."""
+        return self.total if self.terms.limit is None else min(self.terms.limit, self.total)
+
+    def identity(self) -> dict[str, Any]:
+        """What all cells of this subject share."""
+        return {
+            "task": task_identity(self.task),
+            "split": "test",
+            "fold": self.fold,
+            "model": plugin_identity(self.model),
+            "weights": self.prepared.digest,
+            "precision": self.terms.precision,
+            "seed": self.terms.seed,
+        }
+
+    def labels(self) -> dict[str, str]:
+        """The same for people."""
+        return {
+            "task": self.task.label,
+            "fold": str(self.fold),
+            "model": self.model.label,
+            "precision": self.terms.precision,
+        }
+
+    def references(self) -> dict[str, str]:
+        """What a worker needs to have it in another process."""
+        found = {"task": self.task.reference, "model": self.model.reference}
+        return found | ({"weights": str(self.prepared.file)} if self.prepared.file else {})
+
+    def cell(self, kind: Any, identity: Mapping[str, Any], **more: Any) -> Cell:
+        """A cell of this subject."""
+        full = {"kind": kind, **self.identity(), **identity}
+        cards = {"task": self.task.card, "model": self.model.card, **more.pop("cards", {})}
+        labels = {**self.labels(), **more.pop("labels", {})}
+        references = {**self.references(), **more.pop("references", {})}
+        return Cell(key_of(full), kind, full, labels, cards, references, self.count, self.total, **more)
+
+
+@dataclass(frozen=True)
+class SubjectPlan:
+    """All cells of one subject, stage by stage."""
+
+    subject: Subject
+    predict: Cell
+    explain: list[Cell]
+    score: list[Cell]
+
+    def cells(self) -> list[Cell]:
+        """In the order of work."""
+        return [self.predict, *self.explain, *self.score]
+
+
+def plan_subject(subject: Subject, choice: Choice) -> SubjectPlan:
+    """Every explainer with every target, every metric with every map."""
+    predict = subject.cell("predict", {})
+    explain: dict[str, Cell] = {}
+    score: list[Cell] = []
+    variants = sorted({name for metric in choice.metrics for name in _variants(metric)})
+    for explainer in choice.explainers:
+        for target in expand_target(subject.terms.target, subject.task.plugin.classes):
+            maps = {name: _explain(subject, explainer, target, name, predict) for name in ("", *variants)}
+            score += [_score(subject, metric, maps, predict) for metric in choice.metrics]
+            explain |= {cell.key: cell for cell in maps.values()}
+    return SubjectPlan(subject, predict, list(explain.values()), score)
+
+
+def _variants(metric: Loaded | Broken) -> tuple[str, ...]:
+    return () if isinstance(metric, Broken) else metric.plugin.card.variants
+
+
+def _explain(subject: Subject, explainer: Loaded | Broken, target: str, variant: str, predict: Cell) -> Cell:
+    verdict, reason = explain_verdict(subject.model, explainer)
+    labels = {"explainer": label_of(explainer), "target": target} | ({"variant": variant} if variant else {})
+    return subject.cell(
+        "explain",
+        {"explainer": _identity(explainer), "target": target, "variant": variant},
+        labels=labels,
+        cards={"explainer": _card(explainer)},
+        references={"explainer": explainer.reference},
+        inputs={"prediction": predict.key},
+        verdict=verdict,
+        reason=reason,
+    )
+
+
+def _score(subject: Subject, metric: Loaded | Broken, maps: Mapping[str, Cell], predict: Cell) -> Cell:
+    plain = maps[""]
+    verdict, reason = ("unavailable", metric.error) if isinstance(metric, Broken) else (plain.verdict, plain.reason)
+    own = {name: plain.identity[name] for name in ("explainer", "target", "variant")}
+    return subject.cell(
+        "score",
+        {**own, "metric": _identity(metric), "sign": subject.terms.sign},
+        labels={**{name: plain.labels[name] for name in ("explainer", "target")}, "metric": label_of(metric)},
+        cards={"explainer": plain.cards["explainer"], "metric": _card(metric)},
+        references={"explainer": plain.references["explainer"], "metric": metric.reference},
+        inputs={"prediction": predict.key, "maps": plain.key, **{name: maps[name].key for name in _variants(metric)}},
+        verdict=verdict,
+        reason=reason,
+    )
+
+
+def label_of(plugin: Loaded | Broken) -> str:
+    """What a person calls it."""
+    return plugin.reference if isinstance(plugin, Broken) else plugin.label
+
+
+def _identity(plugin: Loaded | Broken) -> dict[str, Any]:
+    return {"broken": plugin.reference} if isinstance(plugin, Broken) else plugin_identity(plugin)
+
+
+def _card(plugin: Loaded | Broken) -> Mapping[str, Any]:
+    return {"name": plugin.name, "family": ""} if isinstance(plugin, Broken) else plugin.card
+
+
+def explain_verdict(model: Loaded, explainer: Loaded | Broken) -> tuple[Status, str]:
+    """Whether this explainer can be tried on this model at all."""
+    if isinstance(explainer, Broken):
+        return "unavailable", explainer.error
+    available = {*model.card["provides"], "masks", "prior"}
+    if lacking := sorted(set(explainer.card["needs"]) - available):
+        return "unsupported", f"{model.name} has no {' and no '.join(lacking)}"
+    return "ok", ""
+
+
+def stages(plans: list[SubjectPlan]) -> Iterator[list[Cell]]:
+    """Stage after stage over all subjects: within a stage no cell waits for another."""
+    yield [plan.predict for plan in plans]
+    yield [cell for plan in plans for cell in plan.explain]
+    yield [cell for plan in plans for cell in plan.score]

@@ -1,0 +1,108 @@
+"""From a results folder to what reports draw: the newest cell of every row, with its values per image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from xaibench.contracts import Prediction, Result, Results
+from xaibench.errors import DataError
+from xaibench.files import read_json
+from xaibench.store import SCHEMA, Shard, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+Row = dict[str, Any]
+
+
+def load_results(folder: Path) -> Results:
+    """All that is in a results folder. Of rows with the same labels, the newest run's counts."""
+    store = Store(folder)
+    marker = read_json(folder / "xaibench.json")
+    if marker is None:
+        msg = f"{folder} is not a results folder; `xaibench run --out {folder}` makes one"
+        raise DataError(msg)
+    if marker.get("schema") != SCHEMA:
+        msg = f"{folder} holds results of schema {marker.get('schema')}; this version reads {SCHEMA}"
+        raise DataError(msg)
+    runs = store.runs()
+    audit = read_json(folder / "audit.json")
+    predictions = (_prediction(store, row) for row in _newest(row for run in runs for row in run["subjects"]))
+    scores = (_result(store, row) for row in _newest(_score_rows(runs)))
+    return Results(
+        folder=folder,
+        predictions=tuple(prediction for prediction in predictions if prediction),
+        scores=tuple(scores),
+        audit=audit if isinstance(audit, dict) else {},
+        environment=store.environment(runs[-1]["environment"]) if runs else {},
+    )
+
+
+def _score_rows(runs: list[Row]) -> Iterable[Row]:
+    return (row for run in runs for row in run["cells"] if row["kind"] == "score")
+
+
+def _newest(rows: Iterable[Row]) -> list[Row]:
+    """One row per set of labels: the newest, or of the same work the one with the most samples."""
+    found: dict[tuple[tuple[str, str], ...], Row] = {}
+    for row in rows:
+        labels = tuple(sorted(row["labels"].items()))
+        before = found.get(labels)
+        if before is None or before["key"] != row["key"] or row["count"] >= before["count"]:
+            found[labels] = row
+    return list(found.values())
+
+
+def _prediction(store: Store, row: Row) -> Prediction | None:
+    shards, description = store.shards(row["key"], row["count"]), store.description(row["key"])
+    if shards is None or description is None:
+        return None
+    return Prediction(
+        key=row["key"],
+        labels=row["labels"],
+        cards=description["cards"],
+        classes=tuple(row["classes"]),
+        ids=tuple(_column(shards, "ids")),
+        patients=tuple(_column(shards, "patients")),
+        truth=tuple(_column(shards, "truth")),
+        logits=tuple(map(tuple, _column(shards, "logits"))),
+        training=row["training"],
+        weights=row["weights"],
+    )
+
+
+def _result(store: Store, row: Row) -> Result:
+    shards = store.shards(row["key"], row["count"])
+    description = store.description(row["key"]) or {"cards": row["cards"]}
+    if shards is None:
+        return _unfinished(store, row, description["cards"])
+    columns = {name: _column(shards, name) for name in ("applies", "ids", "patients", "values", "flaws")}
+    chosen = [index for index, applies in enumerate(columns["applies"]) if applies]
+    return Result(
+        key=row["key"],
+        labels=row["labels"],
+        cards=description["cards"],
+        status="ok",
+        ids=tuple(columns["ids"][index] for index in chosen),
+        patients=tuple(columns["patients"][index] for index in chosen),
+        values=tuple(columns["values"][index] for index in chosen),
+        failed=tuple(bool(columns["flaws"][index]) for index in chosen),
+        count=row["count"],
+        total=row["total"],
+    )
+
+
+def _unfinished(store: Store, row: Row, cards: Any) -> Result:
+    """A cell without values, and why: known before the run, or recorded by the last attempt."""
+    status, reason = row["status"], row["reason"]
+    if trouble := store.troubles(row["key"]):
+        status, reason = trouble["status"], trouble["reason"]
+    if status in ("planned", "ok"):
+        status, reason = "interrupted", "not finished yet; the same command goes on with it"
+    counts = {"count": row["count"], "total": row["total"]}
+    return Result(key=row["key"], labels=row["labels"], cards=cards, status=status, reason=reason, **counts)
+
+
+def _column(shards: list[Shard], name: str) -> list[Any]:
+    return [value for shard in shards for value in shard.column(name)]

@@ -1,0 +1,243 @@
+"""A run from end to end: prepare the weights, plan the cells, have an engine do them, keep the record."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import time
+import uuid
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xaibench.contracts import Cell, Outcome
+from xaibench.environment import digest as environment_digest
+from xaibench.environment import record as environment_record
+from xaibench.errors import NothingSelected
+from xaibench.orders import Order, Prepared
+from xaibench.planning import Choice, Subject, SubjectPlan, Terms, plan_subject, stages
+from xaibench.registry import Broken, Loaded, create, select
+from xaibench.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from xaibench.contracts import Engine, Worker
+    from xaibench.progress import Progress
+
+UNTRAINED = Prepared("not trained yet", None)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for. References are comma lists as on the command line."""
+
+    models: str = "resnet50,hmc"
+    explainers: str = "all"
+    tasks: str = "phantom"
+    metrics: str = "all"
+    terms: Terms = field(default_factory=Terms)
+    profile: str = "quick"
+    references: bool = True
+    engine: str = "local"
+    device: str = "cpu"
+    batch_size: int = 8
+    out: Path = Path("xaibench-results")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended."""
+
+    outcomes: list[Outcome]
+    interrupted: bool = False
+
+    def counts(self) -> dict[str, int]:
+        """Cells by status."""
+        return dict(Counter(outcome.status for outcome in self.outcomes))
+
+    def exit_code(self) -> int:
+        """0 all ok, 1 some cells failed, 130 interrupted; what is unsupported or unavailable was never to run."""
+        if self.interrupted:
+            return 130
+        bad = {"failed", "oom", "timeout", "interrupted"}
+        return int(any(outcome.status in bad for outcome in self.outcomes))
+
+
+def choose(request: Request) -> Choice:
+    """Load what the request names, with the floors and ceilings that belong on every board."""
+    groups = {
+        name: select(name, getattr(request, name), request.profile)
+        for name in ("tasks", "models", "explainers", "metrics")
+    }
+    if request.references:
+        groups["explainers"] = _with_references(groups["explainers"])
+    for name, found in groups.items():
+        if not found:
+            msg = f"--{name} {getattr(request, name)}: nothing is selected; see `xaibench list {name}`"
+            raise NothingSelected(msg)
+    return Choice(**groups)
+
+
+def _with_references(chosen: list[Loaded | Broken]) -> list[Loaded | Broken]:
+    known = {explainer.reference for explainer in chosen}
+    every = [other for other in select("explainers", "all") if isinstance(other, Loaded)]
+    return chosen + [other for other in every if other.card["reference"] and other.reference not in known]
+
+
+def subjects(request: Request, choice: Choice, progress: Progress, *, train: bool = True) -> Iterator[Subject]:
+    """Every model with its weights on every fold of every task."""
+    for task in choice.tasks:
+        for model in choice.models:
+            if isinstance(task, Broken) or isinstance(model, Broken):
+                broken = [plugin for plugin in (task, model) if isinstance(plugin, Broken)]
+                progress.say(f"unavailable {broken[0].reference}: {broken[0].error}")
+                continue
+            for fold in range(task.plugin.folds):
+                order = Order(model, task, fold, request.terms.seed)
+                prepared = order.find() or (_prepare(order, request, progress) if train else UNTRAINED)
+                total = len(task.plugin.entries("test", fold))
+                yield Subject(task, model, fold, prepared, request.terms, total)
+
+
+def _prepare(order: Order, request: Request, progress: Progress) -> Prepared:
+    from xaibench.weights import prepare  # brings torch, which a finished run does not need
+
+    if order.model.card["trained"]:
+        progress.say(f"training {order.model.label} on {order.task.label}, once: kept in {order.folder()}")
+    return prepare(order, request.device, progress.step)
+
+
+def run(request: Request, progress: Progress, argv: list[str]) -> Summary:
+    """Do all that is not done yet; what is finished stays finished, whatever happens."""
+    store = Store(request.out).open()
+    choice = choose(request)
+    environment = environment_record()
+    digest = environment_digest(environment)
+    store.save_environment(digest, environment)
+    record = _Record(store, request, argv, digest)
+    summary = Summary(outcomes := [], interrupted=True)
+    try:
+        with _sigterm_as_interrupt():
+            plans = [plan_subject(subject, choice) for subject in subjects(request, choice, progress)]
+            record.planned(plans)
+            progress.start(sum(len(plan.cells()) for plan in plans))
+            for outcome in _work(request, plans, digest):
+                outcomes.append(outcome)
+                progress.finished(outcome)
+        summary = Summary(outcomes)
+    except KeyboardInterrupt:
+        progress.say("interrupted: what was finished is kept")
+    finally:
+        record.ended(summary)
+    return summary
+
+
+def _work(request: Request, plans: list[SubjectPlan], digest: str) -> Iterator[Outcome]:
+    store = Store(request.out)
+    for stage in stages(plans):
+        todo: list[Cell] = []
+        for cell in stage:
+            if cell.verdict != "ok":
+                yield Outcome(cell, cell.verdict, cell.reason)
+            elif not store.missing(cell.key, cell.count):
+                yield Outcome(cell, "ok", cached=True)
+            else:
+                todo.append(cell)
+        if todo:
+            engine: Engine = create("engines", request.engine).plugin
+            yield from engine.run(todo, functools.partial(_worker, request, digest))
+
+
+@functools.lru_cache(maxsize=1)
+def _worker(request: Request, digest: str) -> Worker:
+    """One worker per process, so that the stages of a run share what is loaded."""
+    # torch comes in here and not before, so that a run in which all is done ends in a moment
+    from xaibench.allocator import keep_memory
+    from xaibench.execution import CellWorker
+    from xaibench.workbench import Setting
+
+    keep_memory()
+    return CellWorker(Setting(request.out, request.device, request.batch_size, digest))
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """A scheduler's SIGTERM ends a run as Ctrl-C does: what is finished is kept, and the record is written."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Record:
+    """The record of one run, rewritten whole at every change."""
+
+    def __init__(self, store: Store, request: Request, argv: list[str], environment: str) -> None:
+        self.store = store
+        now = time.time()
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
+        self.run_id = f"{stamp}-{int(now * 1e6) % 10**6:06d}-{uuid.uuid4().hex[:6]}"
+        self.content: dict[str, Any] = {
+            "argv": argv,
+            "request": {**asdict(request), "out": str(request.out)},
+            "started": now,
+            "environment": environment,
+            "status": "started",
+            "subjects": [],
+            "cells": [],
+        }
+        self._save()
+
+    def _save(self) -> None:
+        self.store.save_run(self.run_id, self.content)
+
+    def planned(self, plans: list[SubjectPlan]) -> None:
+        """Write down the plan before any work."""
+        self.content["subjects"] = [
+            {
+                "labels": dict(plan.predict.labels),
+                "key": plan.predict.key,
+                "classes": list(plan.subject.task.plugin.classes),
+                "weights": plan.subject.prepared.digest,
+                "training": dict(plan.subject.prepared.report),
+                "count": plan.predict.count,
+            }
+            for plan in plans
+        ]
+        self.content["cells"] = [_row(cell) for plan in plans for cell in plan.cells()]
+        self._save()
+
+    def ended(self, summary: Summary) -> None:
+        """Write down how each cell ended."""
+        ends = {outcome.cell.key: outcome for outcome in summary.outcomes}
+        for row in self.content["cells"]:
+            if outcome := ends.get(row["key"]):
+                row |= {"status": outcome.status, "reason": outcome.reason}
+        self.content |= {
+            "status": "interrupted" if summary.interrupted else "ended",
+            "counts": summary.counts(),
+            "seconds": round(time.time() - self.content["started"], 3),
+        }
+        self._save()
+
+
+def _row(cell: Cell) -> dict[str, Any]:
+    return {
+        "key": cell.key,
+        "kind": cell.kind,
+        "labels": dict(cell.labels),
+        "cards": {name: dict(card) for name, card in cell.cards.items()} if cell.verdict != "ok" else {},
+        "count": cell.count,
+        "total": cell.total,
+        "status": "planned" if cell.verdict == "ok" else cell.verdict,
+        "reason": cell.reason,
+    }

@@ -1,0 +1,149 @@
+"""Heatmaps: explained in batches, checked, timed, counted and stored."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from xaibench.batching import Batcher
+from xaibench.contracts import Batch
+from xaibench.guard import Guard
+from xaibench.isolation import isolated_randomness
+from xaibench.seeds import derive
+from xaibench.selection import target_of
+from xaibench.workbench import gate_masks, stack, union
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xaibench.classifier import TorchClassifier
+    from xaibench.contracts import Cell, Explainer, Floats, Sample
+    from xaibench.workbench import Workbench
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A sample with the class to explain and the seed to do it with."""
+
+    sample: Sample
+    target: int
+    seed: int
+
+
+@dataclass
+class Work:
+    """What one shard has gathered so far."""
+
+    maps: list[Floats] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    forward: list[float] = field(default_factory=list)
+    backward: list[float] = field(default_factory=list)
+
+
+def explain(cell: Cell, bench: Workbench) -> None:
+    """Make and store the maps of all samples of the cell."""
+    explainer: Explainer = bench.plugin("explainers", cell.references["explainer"]).plugin
+    batcher = Batcher(bench.batch_size(cell))
+    for span in bench.store.missing(cell.key, cell.count):
+        assignments = _assign(cell, bench, span)
+        guard, work = Guard(bench.classifier(cell).network), Work()
+        for batch, done in batcher.run(assignments, lambda some: _explain_batch(cell, bench, explainer, some)):
+            _gather(work, batch, done)
+        if changed := guard.changes():
+            bench.forget_classifiers()
+            msg = f"{cell.labels['explainer']} changed the model: {changed}"
+            raise RuntimeError(msg)
+        bench.store.commit(cell.key, span, _record(assignments, work, bench, batcher.size), np.stack(work.maps))
+
+
+def _assign(cell: Cell, bench: Workbench, span: tuple[int, int]) -> list[Assignment]:
+    """Give every sample of the span its class and its own seed."""
+    samples = bench.samples(cell, bench.entries(cell, *span))
+    shard = bench.store.shard(cell.inputs["prediction"], *span)
+    if shard is None:
+        msg = "the model's predictions for these samples are missing"
+        raise RuntimeError(msg)
+    policy, classes = cell.identity["target"], bench.task(cell).classes
+    seed_of = (cell.identity["seed"], cell.identity["variant"])
+    return [
+        Assignment(
+            sample,
+            target_of(policy, classes, sample.entry.label, int(np.argmax(logits))),
+            derive("explain", *seed_of, sample.entry.id),
+        )
+        for sample, logits in zip(samples, shard.column("logits"), strict=True)
+    ]
+
+
+def _explain_batch(
+    cell: Cell, bench: Workbench, explainer: Explainer, assignments: Sequence[Assignment]
+) -> tuple[Floats, float, int, int]:
+    """One call of the explainer: its maps, seconds, and samples passed forward and backward."""
+    classifier = bench.classifier(cell)
+    samples = [assignment.sample for assignment in assignments]
+    batch = _batch(cell, bench, classifier, assignments)
+    before = (classifier.counters.forward, classifier.counters.backward)
+    with (
+        isolated_randomness(batch.seeds[0]),
+        classifier.bind(gate_masks(samples, cell.cards["model"]["sees"])),
+    ):
+        started = _now(classifier.device)
+        maps = explainer.explain(classifier, batch)
+        seconds = _now(classifier.device) - started
+    array = maps.detach().float().cpu().numpy() if isinstance(maps, torch.Tensor) else np.asarray(maps, np.float32)
+    _check_shape(array, batch)
+    return array, seconds, classifier.counters.forward - before[0], classifier.counters.backward - before[1]
+
+
+def _batch(cell: Cell, bench: Workbench, classifier: TorchClassifier, assignments: Sequence[Assignment]) -> Batch:
+    """The batch, with evidence only for the explainers whose card asks for it."""
+    samples = [assignment.sample for assignment in assignments]
+    needs = cell.cards["explainer"]["needs"]
+    masks = np.stack([union(sample.lesions, sample.image.shape[1:]) for sample in samples])
+    return Batch(
+        images=torch.from_numpy(stack(samples)).to(classifier.device),
+        targets=torch.tensor([assignment.target for assignment in assignments], device=classifier.device),
+        ids=tuple(sample.entry.id for sample in samples),
+        seeds=tuple(assignment.seed for assignment in assignments),
+        masks=masks if "masks" in needs else None,
+        prior=bench.prior(cell.references["task"], cell.identity["fold"]) if "prior" in needs else None,
+    )
+
+
+def _check_shape(maps: Floats, batch: Batch) -> None:
+    expected = (len(batch.ids), *batch.images.shape[2:])
+    if maps.shape != expected:
+        msg = f"the explainer returned maps of shape {maps.shape}; {expected} is [images, rows, columns]"
+        raise ValueError(msg)
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _gather(work: Work, batch: Sequence[Assignment], done: tuple[Floats, float, int, int]) -> None:
+    maps, seconds, forward, backward = done
+    share = 1 / len(batch)
+    work.maps.extend(maps)
+    work.seconds.extend([seconds * share] * len(batch))
+    work.forward.extend([forward * share] * len(batch))
+    work.backward.extend([backward * share] * len(batch))
+
+
+def _record(assignments: Sequence[Assignment], work: Work, bench: Workbench, batch_size: int) -> dict[str, Any]:
+    return {
+        "ids": [assignment.sample.entry.id for assignment in assignments],
+        "targets": [assignment.target for assignment in assignments],
+        "seeds": [assignment.seed for assignment in assignments],
+        "seconds": work.seconds,
+        "forward": work.forward,
+        "backward": work.backward,
+        "batch_size": batch_size,
+        "environment": bench.setting.environment,
+    }

@@ -1,0 +1,45 @@
+"""What a model says about every test image: the accuracy beside each explanation, and the class that is explained."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from xaibench.workbench import gate_masks, stack
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xaibench.contracts import Cell, Sample
+    from xaibench.workbench import Workbench
+
+
+def predict(cell: Cell, bench: Workbench) -> None:
+    """Store the logits of all samples of the cell."""
+    for span in bench.store.missing(cell.key, cell.count):
+        entries = bench.entries(cell, *span)
+        logits: list[list[float]] = []
+        for batch in bench.chunks(cell, bench.samples(cell, entries)):
+            logits += _logits(cell, bench, batch)
+        record = {
+            "ids": [entry.id for entry in entries],
+            "patients": [entry.patient for entry in entries],
+            "truth": [entry.label for entry in entries],
+            "logits": logits,
+            "environment": bench.setting.environment,
+        }
+        bench.store.commit(cell.key, span, record)
+
+
+def _logits(cell: Cell, bench: Workbench, samples: Sequence[Sample]) -> list[list[float]]:
+    classifier = bench.classifier(cell)
+    images = torch.from_numpy(stack(samples)).to(classifier.device)
+    with torch.inference_mode(), classifier.bind(gate_masks(samples, cell.cards["model"]["sees"])):
+        rows: list[list[float]] = classifier.logits(images).float().cpu().tolist()
+    for sample, row in zip(samples, rows, strict=True):
+        if not all(map(math.isfinite, row)):
+            msg = f"the model's logits for {sample.entry.id} are not finite: {row}"
+            raise ValueError(msg)
+    return rows

@@ -1,0 +1,144 @@
+"""Numbers: stored maps become cases, cases become one value per image."""
+
+from __future__ import annotations
+
+import math
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xaibench.contracts import Case
+from xaibench.isolation import isolated_randomness
+from xaibench.normalise import invalid, normalise
+from xaibench.seeds import derive
+from xaibench.workbench import gate_masks, stack, union
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from xaibench.contracts import Cell, Mask, Metric, Sample, Scores
+    from xaibench.store import Shard
+    from xaibench.workbench import Workbench
+
+
+def score(cell: Cell, bench: Workbench) -> None:
+    """Score and store all samples of the cell that the metric applies to."""
+    metric: Metric = bench.plugin("metrics", cell.references["metric"]).plugin
+    for span in bench.store.missing(cell.key, cell.count):
+        bench.store.commit(cell.key, span, _score_span(cell, bench, metric, span))
+
+
+def _score_span(cell: Cell, bench: Workbench, metric: Metric, span: tuple[int, int]) -> dict[str, Any]:
+    card = cell.cards["metric"]
+    shards = {name: _input(bench, cell, name, span) for name in cell.inputs}
+    samples = bench.samples(cell, bench.entries(cell, *span))
+    flaws = _flaws(cell, shards)
+    applies = [applicable(card, sample) for sample in samples]
+    valid = [row for row, sample_applies in enumerate(applies) if sample_applies and not flaws[row]]
+    values = dict(zip(valid, _values(cell, bench, metric, samples, shards, valid), strict=True))
+    return {
+        "ids": [sample.entry.id for sample in samples],
+        "patients": [sample.entry.patient for sample in samples],
+        "applies": applies,
+        "flaws": flaws,
+        "values": [values.get(row, card["worst"] if flaws[row] else None) for row in range(len(samples))],
+        "environment": bench.setting.environment,
+    }
+
+
+def applicable(card: Mapping[str, Any], sample: Sample) -> bool:
+    """Whether a metric has a meaning for this sample."""
+    needs, region = card["needs"], card["region"]
+    has_lesion = any(mask.any() for mask in sample.lesions)
+    if ("mask" in needs and not has_lesion) or ("normal" in needs and has_lesion):
+        return False
+    return not region or (region in sample.regions and bool(sample.regions[region].any()))
+
+
+def _input(bench: Workbench, cell: Cell, name: str, span: tuple[int, int]) -> Shard:
+    shard = bench.store.shard(cell.inputs[name], *span)
+    if shard is None:
+        msg = f"the {name} of these samples are missing"
+        raise RuntimeError(msg)
+    return shard
+
+
+def _flaws(cell: Cell, shards: dict[str, Shard]) -> list[str]:
+    """Why a map cannot be scored, per image; a metric that does not look at maps scores them all."""
+    card, sign = cell.cards["metric"], cell.identity["sign"]
+    if not card["uses_map"]:
+        return [""] * len(shards["maps"].column("ids"))
+    flaws = [invalid(shards[name].maps(), sign) for name in ("maps", *card["variants"])]
+    return [next(filter(None, several), "") for several in zip(*flaws, strict=True)]
+
+
+def _values(
+    cell: Cell,
+    bench: Workbench,
+    metric: Metric,
+    samples: Sequence[Sample],
+    shards: dict[str, Shard],
+    rows: list[int],
+) -> list[float | None]:
+    """The metric's values of the given rows; undefined ones are None."""
+    if not rows:
+        return []
+    chosen = [samples[row] for row in rows]
+    case = _case(cell, bench, chosen, shards, rows)
+    seed = derive("score", cell.identity["seed"], cell.cards["metric"]["name"], *case.seeds)
+    gate = case.classifier.bind(gate_masks(chosen, cell.cards["model"]["sees"])) if case.classifier else nullcontext()
+    with isolated_randomness(seed), gate:
+        values = metric.score(case)
+    return _checked(values, cell.labels["metric"], len(rows))
+
+
+def _checked(values: Any, metric: str, count: int) -> list[float | None]:
+    array = np.asarray(values, dtype=np.float64)
+    if array.shape != (count,):
+        msg = f"{metric} returned values of shape {array.shape} for {count} images; one per image is asked"
+        raise ValueError(msg)
+    if np.isinf(array).any():
+        msg = f"{metric} returned an infinite value; NaN stands for undefined"
+        raise ValueError(msg)
+    return [None if math.isnan(value) else float(value) for value in array]
+
+
+def _case(
+    cell: Cell,
+    bench: Workbench,
+    samples: Sequence[Sample],
+    shards: dict[str, Shard],
+    rows: list[int],
+) -> Case:
+    maps, sign, card = shards["maps"], cell.identity["sign"], cell.cards["metric"]
+    raw = maps.maps()[rows]
+    shape = raw.shape[1:]
+    return Case(
+        maps=normalise(raw, sign) if card["uses_map"] else raw,
+        raw=raw,
+        images=stack(samples),
+        masks=np.stack([union(sample.lesions, shape) for sample in samples]),
+        lesions=tuple(sample.lesions for sample in samples),
+        regions=_regions(samples, shape),
+        labels=np.array([sample.entry.label for sample in samples]),
+        targets=_column(maps, "targets", rows).astype(np.int64),
+        predictions=_column(shards["prediction"], "logits", rows).argmax(axis=1),
+        seeds=tuple(maps.column("seeds")[row] for row in rows),
+        seconds=_column(maps, "seconds", rows),
+        forward=_column(maps, "forward", rows),
+        backward=_column(maps, "backward", rows),
+        variants={name: normalise(shards[name].maps()[rows], sign) for name in card["variants"]},
+        classifier=bench.classifier(cell) if "model" in card["needs"] else None,
+    )
+
+
+def _column(shard: Shard, name: str, rows: list[int]) -> Scores:
+    return np.array(shard.column(name), dtype=np.float64)[rows]
+
+
+def _regions(samples: Sequence[Sample], shape: tuple[int, ...]) -> dict[str, Mask]:
+    """Every region that some sample of the batch has; an empty mask where a sample lacks it."""
+    names = {name for sample in samples for name in sample.regions}
+    empty = np.zeros(shape, dtype=bool)
+    return {name: np.stack([sample.regions.get(name, empty) for sample in samples]) for name in sorted(names)}

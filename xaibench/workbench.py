@@ -1,0 +1,173 @@
+"""What a worker has at hand: tasks, samples, classifiers, priors; each made once and kept while there is room."""
+
+from __future__ import annotations
+
+import functools
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from xaibench.caching import cache_root
+from xaibench.classifier import TorchClassifier
+from xaibench.identity import key_of, task_identity
+from xaibench.orders import Order
+from xaibench.registry import Loaded, create
+from xaibench.selection import ordered
+from xaibench.store import Store
+from xaibench.weights import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from xaibench.contracts import Cell, Entry, Floats, Mask, Sample, Split, Task
+
+SAMPLE_BYTES = 256 * 2**20  # decoded samples kept in memory
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and how work is done here. Recorded, but part of no key."""
+
+    out: Path
+    device: str
+    batch_size: int
+    environment: str  # digest of the environment record
+
+
+class Workbench:
+    """The things that cells share in one process."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.store = Store(setting.out)
+        self.device = torch.device(setting.device)
+        self._samples: OrderedDict[tuple[str, str], Sample] = OrderedDict()
+        self._sample_bytes = 0
+        self._classifiers: OrderedDict[str, TorchClassifier] = OrderedDict()
+
+    @functools.cache  # noqa: B019  # a workbench lives as long as its process
+    def plugin(self, group: str, reference: str) -> Loaded:
+        """A plugin, made once."""
+        return create(group, reference)
+
+    def task(self, cell: Cell) -> Task:
+        """The task of a cell."""
+        task: Task = self.plugin("tasks", cell.references["task"]).plugin
+        return task
+
+    @functools.cache  # noqa: B019
+    def _ordered(self, reference: str, split: Split, fold: int) -> list[Entry]:
+        return ordered(self.plugin("tasks", reference).plugin, split, fold)
+
+    def entries(self, cell: Cell, start: int, stop: int) -> list[Entry]:
+        """The samples of a shard."""
+        return self._ordered(cell.references["task"], "test", cell.identity["fold"])[start:stop]
+
+    def samples(self, cell: Cell, entries: Sequence[Entry]) -> list[Sample]:
+        """Decoded samples, from memory where they still are."""
+        return [self._sample(cell, entry) for entry in entries]
+
+    def _sample(self, cell: Cell, entry: Entry) -> Sample:
+        key = (cell.references["task"], entry.id)
+        if (sample := self._samples.get(key)) is None:
+            sample = self._samples[key] = self.task(cell).load(entry)
+            self._sample_bytes += sample.image.nbytes
+            while self._sample_bytes > SAMPLE_BYTES and len(self._samples) > 1:
+                self._sample_bytes -= self._samples.popitem(last=False)[1].image.nbytes
+        self._samples.move_to_end(key)
+        return sample
+
+    def classifier(self, cell: Cell) -> TorchClassifier:
+        """The classifier of a cell. One model is kept at a time: cells come grouped by model."""
+        key = key_of({name: cell.identity[name] for name in ("task", "model", "fold", "precision")})
+        if key not in self._classifiers:
+            self._classifiers.clear()
+            self._classifiers[key] = self._load_classifier(cell)
+        return self._classifiers[key]
+
+    def _load_classifier(self, cell: Cell) -> TorchClassifier:
+        model = self.plugin("models", cell.references["model"])
+        task = self.plugin("tasks", cell.references["task"])
+        order = Order(model, task, cell.identity["fold"], cell.identity["seed"])
+        file = cell.references.get("weights")
+        network = load(order, cell.identity["weights"], Path(file) if file else None)
+        classifier = TorchClassifier(
+            network,
+            task.plugin.classes,
+            model.plugin.cam_layer(task.plugin),
+            device=self.setting.device,
+            precision=cell.identity["precision"],
+            batch_size=self.setting.batch_size,
+            needs_gate="masks" in model.card["needs"],
+        )
+        self._warm_up(classifier, task.plugin)
+        return classifier
+
+    def _warm_up(self, classifier: TorchClassifier, task: Task) -> None:
+        """One pass that nobody measures: the first one pays for memory and for choosing kernels."""
+        blank = torch.zeros((self.setting.batch_size, *task.shape), device=self.device)
+        with torch.inference_mode(), classifier.bind(np.ones((len(blank), *task.shape[1:]), dtype=bool)):
+            classifier.logits(blank)
+
+    def batch_size(self, cell: Cell) -> int:
+        """Samples at once; a network whose gate depends on the sample is fed one at a time."""
+        return 1 if "masks" in cell.cards["model"]["needs"] else self.setting.batch_size
+
+    def chunks(self, cell: Cell, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
+        """Samples in batches."""
+        size = self.batch_size(cell)
+        return (samples[start : start + size] for start in range(0, len(samples), size))
+
+    def forget_classifiers(self) -> None:
+        """Drop networks that a plugin has changed; the next cell loads them afresh."""
+        self._classifiers.clear()
+
+    @functools.cache  # noqa: B019
+    def prior(self, reference: str, fold: int) -> Floats:
+        """Mean lesion mask of the training images; drawn once and kept in the user's cache."""
+        loaded = self.plugin("tasks", reference)
+        path = cache_root() / "priors" / f"{key_of({**task_identity(loaded), 'fold': fold})}.npy"
+        if path.exists():
+            prior: Floats = np.load(path, allow_pickle=False)
+            return prior
+        return _save_prior(path, _draw_prior(loaded.plugin, fold))
+
+
+def union(masks: Sequence[Mask], shape: tuple[int, ...]) -> Mask:
+    """All lesions of an image in one mask."""
+    found: Mask = np.logical_or.reduce([np.zeros(shape, dtype=bool), *masks])
+    return found
+
+
+def _draw_prior(task: Task, fold: int) -> Floats:
+    total = np.zeros(task.shape[1:], dtype=np.float64)
+    entries = task.entries("train", fold)
+    for entry in entries:
+        total += union(task.load(entry).lesions, total.shape)
+    return (total / max(len(entries), 1)).astype(np.float32)
+
+
+def _save_prior(path: Path, prior: Floats) -> Floats:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(f".{np.random.default_rng().integers(2**63)}.npy")
+    np.save(beside, prior, allow_pickle=False)
+    beside.replace(path)
+    return prior
+
+
+def stack(samples: Sequence[Sample]) -> Floats:
+    """Images [B, C, H, W]."""
+    return np.stack([sample.image for sample in samples])
+
+
+def gate_masks(samples: Sequence[Sample], sees: str) -> Mask:
+    """What a network gated by evidence is allowed to see of each sample."""
+    regions: list[Any] = [
+        sample.lesions if sees == "lesions" else [sample.regions[sees]] if sees in sample.regions else []
+        for sample in samples
+    ]
+    return np.stack([union(masks, sample.image.shape[1:]) for masks, sample in zip(regions, samples, strict=True)])
