@@ -11,7 +11,7 @@ from functools import lru_cache
 from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -110,6 +110,19 @@ class Look:
     problem: str = ""
 
 
+@dataclass(frozen=True)
+class Named:
+    """A top-level name of a source file: its first line of documentation, or where it is imported from."""
+
+    summary: str = ""
+    module: str = ""
+    name: str = ""
+
+
+ANY = "*"  # the file may define names that only running it would show
+HOPS = 5  # modules a name is followed through: a package, its part, ...
+
+
 def look(plugin: Plugin) -> Look:
     """Read, but do not run, the source of a plugin: its first line of documentation, or why it points nowhere."""
     if not plugin.module or not plugin.attribute:
@@ -117,17 +130,41 @@ def look(plugin: Plugin) -> Look:
     path = module_file(plugin.module)
     if path is None:
         return Look(problem=f"points nowhere: there is no module {plugin.module}")
-    if path.suffix != ".py":
-        return Look()
     if not defines(path, plugin.attribute):
         return Look(problem=f"points nowhere: {path} does not define {plugin.attribute}")
-    return Look(summary=documented(path, path.stat().st_mtime_ns).get(plugin.attribute, ""))
+    return Look(summary=summary_of(plugin.module, plugin.attribute))
 
 
 def defines(path: Path, attribute: str) -> bool:
-    """Whether a source file defines a top-level name, or may do so in a way that only running it would show."""
-    names = documented(path, path.stat().st_mtime_ns)
-    return attribute.partition(".")[0] in names or "*" in names
+    """Whether a file defines a top-level name, or may do so in a way that only running it would show."""
+    names = names_of(path)
+    return attribute.partition(".")[0] in names or ANY in names
+
+
+def summary_of(module: str, name: str) -> str:
+    """The first line of a name's documentation, followed to where it is defined."""
+    for _ in range(HOPS):
+        path = module_file(module)
+        found = names_of(path).get(name) if path else None
+        if path is None or found is None or not found.module:
+            return found.summary if found else ""
+        module, name = absolute(found.module, module, path), found.name
+    return ""
+
+
+def absolute(imported: str, module: str, path: Path) -> str:
+    """The full name of a module that was imported, perhaps with leading dots, in `module`."""
+    level = len(imported) - len(imported.lstrip("."))
+    if not level:
+        return imported
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+    return ".".join([*package[: len(package) - level + 1], *filter(None, [imported[level:]])])
+
+
+def is_importable(module: str, attribute: str) -> bool:
+    """Whether a module exists, and defines the name or may do so."""
+    file = module_file(module)
+    return file is not None and defines(file, attribute)
 
 
 def module_file(module: str) -> Path | None:
@@ -151,27 +188,40 @@ def candidates(folder: Path, name: str) -> Iterable[Path]:
     return [*(file for file in plain if file.is_file()), *folder.glob(f"{name}.*.so"), *folder.glob(f"{name}.*.pyd")]
 
 
+def names_of(path: Path) -> dict[str, Named]:
+    """Top-level names of a file; ANY if there may be more."""
+    return read_names(path, path.stat().st_mtime_ns) if path.suffix == ".py" else {ANY: Named()}
+
+
 @lru_cache(maxsize=256)
-def documented(path: Path, _mtime: int) -> dict[str, str]:
-    """Top-level names of a source file with the first line of their documentation; "*" if there may be more names."""
+def read_names(path: Path, _mtime: int) -> dict[str, Named]:
+    """Top-level names of a source file."""
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):
-        return {"*": ""}  # importing it will tell the error better than we could
+        return {ANY: Named()}  # importing it will tell the error better than we could
     return dict(names_in(tree.body))
 
 
-def names_in(body: Iterable[ast.stmt]) -> Iterator[tuple[str, str]]:
+def names_in(body: Iterable[ast.stmt]) -> Iterator[tuple[str, Named]]:
     """Names bound at the top of a module, also within `if` and `try`."""
     for node in body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            yield ("*" if node.name == "__getattr__" else node.name), first_line(ast.get_docstring(node))
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            yield from (((alias.asname or alias.name).partition(".")[0], "") for alias in node.names)
+            yield (ANY if node.name == "__getattr__" else node.name), Named(first_line(ast.get_docstring(node)))
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            yield from ((alias.asname or alias.name, Named("", module, alias.name)) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (((alias.asname or alias.name).partition(".")[0], Named()) for alias in node.names)
         elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.If | ast.Try | ast.With | ast.For):
-            stored = (name for name in ast.walk(node) if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store))
-            yield from ((name.id, "") for name in stored)
-            yield from names_in(child for child in ast.walk(node) if isinstance(child, ast.stmt) and child is not node)
+            inside = list(ast.walk(node))[1:]
+            yield from ((name.id, Named()) for name in inside if is_assigned(name))
+            yield from names_in(statement for statement in inside if isinstance(statement, ast.stmt))
+
+
+def is_assigned(node: ast.AST) -> TypeGuard[ast.Name]:
+    """Whether a node is a name being given a value."""
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
 
 
 def first_line(text: str | None) -> str:

@@ -18,7 +18,7 @@ from xaibench.loading import caused, contained, described, fetch, is_file, sourc
 from xaibench.references import Reference, parse, split_list
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from xaibench.references import Value
 
@@ -146,7 +146,7 @@ def unpackaged(group: str, module: str, attribute: str, target: str) -> Plugin:
         if not discovery.defines(path, attribute):
             raise UsageError(f"{path} does not define {attribute!r} (asked for as {target!r})")
         return Plugin(group, attribute, f"{path}:{attribute}", "", "")
-    if module and attribute and discovery.module_file(module.partition(".")[0]) is not None:
+    if module and attribute and discovery.is_importable(module, attribute):
         return Plugin(group, attribute, f"{module}:{attribute}", "", "")
     raise UsageError(unknown(group, target))
 
@@ -154,13 +154,18 @@ def unpackaged(group: str, module: str, attribute: str, target: str) -> Plugin:
 def unknown(group: str, target: str) -> str:
     """Say what there is, the nearest first."""
     names = sorted({spelled(plugin) for plugin in plugins(group)})
-    near = difflib.get_close_matches(target, [*names, *(name.rpartition(":")[2] for name in names)], n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
     return (
-        f"there is no {group.removesuffix('s')} {target!r}{hint}\n"
+        f"there is no {group.removesuffix('s')} {target!r}{did_you_mean(target, names)}\n"
         f"  There are: {', '.join(names) or 'none'}\n"
         f"  A factory of your own is named as package.module:factory or path/to/file.py:Class."
     )
+
+
+def did_you_mean(target: str, names: Iterable[str]) -> str:
+    """The name nearest to what was asked for, with or without its distribution; nothing if none is near."""
+    known = {part: name for name in names for part in (name.rpartition(":")[2], name)}
+    near = difflib.get_close_matches(target, known, n=1)
+    return f"; did you mean {known[near[0]]}?" if near else ""
 
 
 # -------------------------------------------------------------------------------------------------------------- making

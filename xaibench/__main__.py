@@ -1,0 +1,37 @@
+"""The `xaibench` command."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from xaibench.cli.main import cli
+from xaibench.errors import XaibenchError
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line. A user's mistake ends in one message and its exit code, ours in a traceback."""
+    sys.exit(call())
+
+
+def call(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        code = cli.main(arguments, prog_name="xaibench", standalone_mode=False)
+    except XaibenchError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    return code if isinstance(code, int) else 0
+
+
+if __name__ == "__main__":
+    main()
