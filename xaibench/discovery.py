@@ -6,20 +6,21 @@ import ast
 import os
 import re
 import sys
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from importlib.metadata import Distribution
+    from importlib.machinery import ModuleSpec
 
 GROUPS = ("models", "explainers", "tasks", "metrics", "engines", "reports", "commands")
 PREFIX = "xaibench."
 OURSELVES = "xaibench"
+METADATA = (".dist-info", ".egg-info")
 ALLOW_LIST = "XAIBENCH_PLUGINS"
 
 
@@ -70,18 +71,33 @@ def normal(name: str) -> str:
 def scan(path: tuple[str, ...]) -> tuple[Plugin, ...]:
     """Read the distributions on a search path. One that is found twice counts once: the first is what is imported."""
     first: dict[str, list[Plugin]] = {}
-    for distribution in distributions(path=list(path)):
-        # Looking for the text is much cheaper than parsing every entry point and every METADATA file there is.
-        declared = distribution.read_text("entry_points.txt") or ""
+    for folder in metadata_folders(path):
+        declared = read_if_there(folder / "entry_points.txt")
         if f"[{PREFIX}" in declared:
-            name, version = identify(distribution)
+            name, version = identify(folder)
             first.setdefault(normal(name), list(declared_plugins(declared, name, version)))
     return tuple(sorted(plugin for found in first.values() for plugin in found))
 
 
-def identify(distribution: Distribution) -> tuple[str, str]:
+def metadata_folders(path: Iterable[str]) -> Iterator[Path]:
+    """Where distributions are described. importlib.metadata finds the same, but takes as long to import as click."""
+    for entry in dict.fromkeys(path):
+        folder = Path(entry)
+        if folder.is_dir():
+            yield from (folder / name for name in sorted(os.listdir(folder)) if name.endswith(METADATA))  # noqa: PTH208
+
+
+def read_if_there(path: Path) -> str:
+    """The text of a file, or nothing."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+
+
+def identify(folder: Path) -> tuple[str, str]:
     """Name and version. Damaged metadata shall not stop us, so they are read with forgiving eyes."""
-    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    text = read_if_there(folder / "METADATA") or read_if_there(folder / "PKG-INFO")
     found = {key: re.search(rf"^{key}:\s*(\S+)", text, re.MULTILINE) for key in ("Name", "Version")}
     name, version = (match[1] if match else "unknown" for match in found.values())
     return name, version
@@ -120,7 +136,9 @@ class Named:
 
 
 ANY = "*"  # the file may define names that only running it would show
+DEFINITION = re.compile(r"^(?:class|(?:async )?def) (\w+)", re.MULTILINE)
 HOPS = 5  # modules a name is followed through: a package, its part, ...
+HEAD = 60  # lines in which the first statement of a class or function is expected to end
 
 
 def look(plugin: Plugin) -> Look:
@@ -137,15 +155,14 @@ def look(plugin: Plugin) -> Look:
 
 def defines(path: Path, attribute: str) -> bool:
     """Whether a file defines a top-level name, or may do so in a way that only running it would show."""
-    names = names_of(path)
-    return attribute.partition(".")[0] in names or ANY in names
+    return find_name(path, attribute.partition(".")[0]) is not None
 
 
 def summary_of(module: str, name: str) -> str:
     """The first line of a name's documentation, followed to where it is defined."""
     for _ in range(HOPS):
         path = module_file(module)
-        found = names_of(path).get(name) if path else None
+        found = find_name(path, name) if path else None
         if path is None or found is None or not found.module:
             return found.summary if found else ""
         module, name = absolute(found.module, module, path), found.name
@@ -167,13 +184,19 @@ def is_importable(module: str, attribute: str) -> bool:
     return file is not None and defines(file, attribute)
 
 
+@lru_cache(maxsize=256)
+def top_level(name: str, _path: tuple[str, ...]) -> ModuleSpec | None:
+    """Where a top-level module would be imported from."""
+    try:
+        return find_spec(name)
+    except (ImportError, ValueError):  # half-imported or nameless
+        return None
+
+
 def module_file(module: str) -> Path | None:
     """The file a module would be imported from. `find_spec` imports the parents of a dotted name: we look ourselves."""
     top, *below = module.split(".")
-    try:
-        spec = find_spec(top)
-    except (ImportError, ValueError):  # half-imported or nameless
-        return None
+    spec = top_level(top, tuple(sys.path))
     if spec is None:
         return None
     if not below:
@@ -182,25 +205,62 @@ def module_file(module: str) -> Path | None:
     return next((file for folder in folders for file in candidates(folder, below[-1])), None)
 
 
-def candidates(folder: Path, name: str) -> Iterable[Path]:
+def candidates(folder: Path, name: str) -> Iterator[Path]:
     """The files that `import name` would take from a folder, in Python's order."""
-    plain = (folder / name / "__init__.py", folder / f"{name}.py")
-    return [*(file for file in plain if file.is_file()), *folder.glob(f"{name}.*.so"), *folder.glob(f"{name}.*.pyd")]
+    yield from (file for file in (folder / name / "__init__.py", folder / f"{name}.py") if file.is_file())
+    yield from (file for ending in ("so", "pyd") for file in folder.glob(f"{name}.*{ending}"))
 
 
-def names_of(path: Path) -> dict[str, Named]:
-    """Top-level names of a file; ANY if there may be more."""
-    return read_names(path, path.stat().st_mtime_ns) if path.suffix == ".py" else {ANY: Named()}
+def find_name(path: Path, name: str) -> Named | None:
+    """What a file says of a top-level name; None if it surely does not define it."""
+    if path.suffix != ".py":
+        return Named()
+    source = read_source(path, path.stat().st_mtime_ns)
+    head = read_head(source, name)
+    if head is not None:
+        return head
+    names = read_names(source)
+    return names.get(name, names.get(ANY))
 
 
 @lru_cache(maxsize=256)
-def read_names(path: Path, _mtime: int) -> dict[str, Named]:
-    """Top-level names of a source file."""
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):
-        return {ANY: Named()}  # importing it will tell the error better than we could
-    return dict(names_in(tree.body))
+def read_source(path: Path, _mtime: int) -> str:
+    """The text of a source file."""
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+@lru_cache(maxsize=256)
+def starts(source: str) -> dict[str, int]:
+    """Where the top-level classes and functions of a source begin."""
+    return {match[1]: match.start() for match in DEFINITION.finditer(source)}
+
+
+def read_head(source: str, name: str) -> Named | None:
+    """Read a class or function no further than its first statement: parsing whole files would slow every listing."""
+    start = starts(source).get(name)
+    lines = [] if start is None else source[start:].split("\n", HEAD)[:HEAD]
+    for count in range(2, len(lines) + 1):
+        tree = parsed("\n".join(lines[:count]))
+        if tree is not None:
+            return dict(names_in(tree.body))[name]
+    return None
+
+
+@lru_cache(maxsize=256)
+def read_names(source: str) -> dict[str, Named]:
+    """Top-level names of a source; ANY if there may be more. One that cannot be read will tell why when imported."""
+    tree = parsed(source)
+    return {ANY: Named()} if tree is None else dict(names_in(tree.body))
+
+
+def parsed(source: str) -> ast.Module | None:
+    """The syntax tree; None if it has none. What Python would warn of is the author's business."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return ast.parse(source)
+        except (SyntaxError, ValueError):
+            return None
 
 
 def names_in(body: Iterable[ast.stmt]) -> Iterator[tuple[str, Named]]:
