@@ -28,8 +28,7 @@ _HOOKS = {
 class TensorState:
     """What is watched of a parameter or buffer."""
 
-    version: int  # counts in-place writes, even those that were undone
-    checksum: tuple[int, int, int]  # sees writes that the version does not: through `.data`, or a tensor put in place
+    checksum: tuple[int, int, int]
     requires_grad: bool
 
 
@@ -87,12 +86,15 @@ def _shown(name: str) -> str:
 
 
 def _tensor_state(tensor: torch.Tensor) -> TensorState:
-    version = 0 if tensor.is_inference() else tensor._version
-    return TensorState(version, _checksum(tensor.detach()), tensor.requires_grad)
+    return TensorState(_checksum(tensor.detach()), tensor.requires_grad)
 
 
 def _checksum(tensor: torch.Tensor) -> tuple[int, int, int]:
-    """Exact sums over the bits, plain and weighted by row and by column, so that a shuffle shows too."""
+    """Exact sums over the bits, plain and weighted by row and by column, so that a shuffle shows too.
+
+    Content is what counts: torch's version counters miss writes through `.data`, and would blame a method that
+    changes weights for a while and restores them.
+    """
     real = torch.view_as_real(tensor) if tensor.is_complex() else tensor
     bits = real.reshape(len(real) if real.ndim else 1, -1).view(_INTEGERS[real.element_size()])
     rows, columns = (bits.sum(dim, dtype=torch.int64) for dim in (1, 0))
@@ -120,8 +122,6 @@ def _tensor_changes(name: str, before: TensorState, after: TensorState) -> list[
     changes = []
     if before.checksum != after.checksum:
         changes.append(f"{name} changed")
-    elif before.version != after.version:
-        changes.append(f"{name} was written to")
     if before.requires_grad != after.requires_grad:
         changes.append(f"{name}.requires_grad is now {after.requires_grad}")
     return changes

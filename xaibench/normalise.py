@@ -57,6 +57,6 @@ def _flaw(raw: Floats, sign: SignPolicy | None) -> str:
 
 
 def _signed_away(raw: Floats, sign: SignPolicy) -> Doubles:
-    """In float64, so that the range of two float32 numbers can neither overflow nor vanish."""
+    """In float64, so that what follows is rounded only once, at the end."""
     doubles = raw.astype(np.float64)
     return np.abs(doubles) if sign == "absolute" else np.maximum(doubles, 0)
