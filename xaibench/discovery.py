@@ -24,7 +24,7 @@ METADATA = (".dist-info", ".egg-info")
 ALLOW_LIST = "XAIBENCH_PLUGINS"
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Plugin:
     """What the metadata say of a plugin: `value` is `module:attribute`, as in an entry point."""
 
@@ -76,7 +76,8 @@ def scan(path: tuple[str, ...]) -> tuple[Plugin, ...]:
         if f"[{PREFIX}" in declared:
             name, version = identify(folder)
             first.setdefault(normal(name), list(declared_plugins(declared, name, version)))
-    return tuple(sorted(plugin for found in first.values() for plugin in found))
+    every = (plugin for found in first.values() for plugin in found)
+    return tuple(sorted(every, key=lambda plugin: (plugin.group, plugin.name, normal(plugin.distribution))))
 
 
 def metadata_folders(path: Iterable[str]) -> Iterator[Path]:

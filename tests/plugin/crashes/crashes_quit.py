@@ -1,0 +1,5 @@
+"""Ends the process the polite way."""
+
+import sys
+
+sys.exit("go away")
