@@ -197,6 +197,6 @@ class Reader:
             fail(
                 self.text,
                 self.position,
-                f"expected a value for parameter {name} (in quotes if it holds special characters)",
+                f"expected a value for {name}, in quotes if it holds special characters",
             )
         return interpret(bare)
