@@ -335,7 +335,7 @@ class Results:
     folder: Path
     predictions: tuple[Prediction, ...]
     scores: tuple[Result, ...]
-    audit: Mapping[str, Mapping[str, Any]]  # metric -> verdict, see `xaibench audit`
+    audit: Mapping[str, Mapping[str, Mapping[str, Any]]]  # task -> metric -> verdict, see `xaibench audit`
     environment: Mapping[str, Any]
 
 

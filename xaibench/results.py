@@ -27,14 +27,13 @@ def load_results(folder: Path) -> Results:
         msg = f"{folder} holds results of schema {marker.get('schema')}; this version reads {SCHEMA}"
         raise DataError(msg)
     runs = store.runs()
-    audit = read_json(folder / "audit.json")
     predictions = (_prediction(store, row) for row in _newest(row for run in runs for row in run["subjects"]))
     scores = (_result(store, row) for row in _newest(_score_rows(runs)))
     return Results(
         folder=folder,
         predictions=tuple(prediction for prediction in predictions if prediction),
         scores=tuple(scores),
-        audit=audit if isinstance(audit, dict) else {},
+        audit=_audits(store),
         environment=store.environment(runs[-1]["environment"]) if runs else {},
     )
 
@@ -102,6 +101,14 @@ def _unfinished(store: Store, row: Row, cards: Any) -> Result:
         status, reason = "interrupted", "not finished yet; the same command goes on with it"
     counts = {"count": row["count"], "total": row["total"]}
     return Result(key=row["key"], labels=row["labels"], cards=cards, status=status, reason=reason, **counts)
+
+
+def _audits(store: Store) -> dict[str, dict[str, Any]]:
+    """Verdicts by task and metric; the newest where there are several."""
+    found: dict[str, dict[str, Any]] = {}
+    for verdict in sorted(store.audits(), key=lambda verdict: float(verdict["at"])):
+        found.setdefault(verdict["task"], {})[verdict["metric"]] = verdict
+    return found
 
 
 def _column(shards: list[Shard], name: str) -> list[Any]:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xaibench.audit.verdicts import verdicts
 from xaibench.contracts import Cell, Outcome
 from xaibench.environment import digest as environment_digest
 from xaibench.environment import record as environment_record
@@ -42,6 +43,7 @@ class Request:
     terms: Terms = field(default_factory=Terms)
     profile: str = "quick"
     references: bool = True
+    audit: bool = True
     engine: str = "local"
     device: str = "cpu"
     batch_size: int = 8
@@ -128,12 +130,22 @@ def run(request: Request, progress: Progress, argv: list[str]) -> Summary:
             for outcome in _work(request, plans, digest):
                 outcomes.append(outcome)
                 progress.finished(outcome)
+            if request.audit:
+                _audit(store, choice, progress)
         summary = Summary(outcomes)
     except KeyboardInterrupt:
         progress.say("interrupted: what was finished is kept")
     finally:
         record.ended(summary)
     return summary
+
+
+def _audit(store: Store, choice: Choice, progress: Progress) -> None:
+    """Put the metrics themselves to the test on this kind of data, once."""
+    for verdict, known in verdicts(store, choice.tasks, choice.metrics):
+        if not known:
+            reason = f": {verdict['reason']}" if verdict["reason"] else ""
+            progress.say(f"audit of {verdict['metric']} on {verdict['task']}: {verdict['verdict']}{reason}")
 
 
 def _work(request: Request, plans: list[SubjectPlan], digest: str) -> Iterator[Outcome]:

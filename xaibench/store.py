@@ -3,6 +3,7 @@
     OUT/xaibench.json                              what this folder is
         runs/<time>-<id>.json                      what was asked, planned, and how it ended
         environments/<digest>.json                 on what it ran
+        audits/<key>.json                          verdicts on metrics
         cells/<2>/<key>/cell.json                  what the key stands for
                         000000-000032/record.json  a finished shard of the cell: ids, values, costs
                                       maps.npy     heatmaps, for explain cells
@@ -183,6 +184,20 @@ class Store:
         path = self.root / "environments" / f"{digest}.json"
         if not path.exists():
             write_json(path, record)
+
+    def save_audit(self, key: str, verdict: Mapping[str, Any]) -> None:
+        """Keep the verdict on a metric."""
+        write_json(self.root / "audits" / f"{key}.json", verdict)
+
+    def audit(self, key: str) -> dict[str, Any] | None:
+        """The verdict under a key."""
+        found = read_json(self.root / "audits" / f"{key}.json")
+        return found if isinstance(found, dict) else None
+
+    def audits(self) -> list[dict[str, Any]]:
+        """All verdicts."""
+        found = [read_json(path) for path in sorted((self.root / "audits").glob("*.json"))]
+        return [verdict for verdict in found if isinstance(verdict, dict)]
 
     def environment(self, digest: str) -> dict[str, Any]:
         """An environment by its digest; empty if it is not there."""

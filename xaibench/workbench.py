@@ -171,3 +171,10 @@ def gate_masks(samples: Sequence[Sample], sees: str) -> Mask:
         for sample in samples
     ]
     return np.stack([union(masks, sample.image.shape[1:]) for masks, sample in zip(regions, samples, strict=True)])
+
+
+def regions_of(samples: Sequence[Sample]) -> dict[str, Mask]:
+    """Every region that some sample of the batch has, [B, H, W]; an empty mask where a sample lacks it."""
+    names = {name for sample in samples for name in sample.regions}
+    empty = np.zeros(samples[0].image.shape[1:], dtype=bool)
+    return {name: np.stack([sample.regions.get(name, empty) for sample in samples]) for name in sorted(names)}

@@ -76,6 +76,7 @@ OPTIONS: list[Callable[..., Any]] = [
     click.option(
         "--references/--no-references", default=True, show_default=True, help="Floors and ceilings on the board."
     ),
+    click.option("--audit/--no-audit", default=True, show_default=True, help="Test the metrics themselves, once."),
     click.option(
         "--out",
         type=click.Path(path_type=Path, file_okay=False),
@@ -117,6 +118,7 @@ def make_request(options: dict[str, Any]) -> Request:
         terms=Terms(options["target"], options["precision"], options["sign"], options["seed"], options["limit"]),
         profile=("quick" if device == "cpu" else "standard") if profile == "auto" else profile,
         references=options["references"],
+        audit=options["audit"],
         engine=options["engine"],
         device=device,
         batch_size=options["batch_size"],
@@ -159,11 +161,11 @@ def run(as_json: bool, progress: Any, **options: Any) -> None:
         render_reports(request.out)
     if as_json:
         click.echo(json.dumps(_answer(request, summary), indent=1))
-    sys.exit(summary.exit_code())
+    click.get_current_context().exit(summary.exit_code())
 
 
 def render_reports(folder: Path) -> None:
-    """Whatever is registered to be shown at the end of a run."""
+    """Whatever is registered to be shown at the end of a run. A report that fails costs nothing but itself."""
     from xaibench.registry import Broken, select
     from xaibench.results import load_results
 
@@ -171,8 +173,14 @@ def render_reports(folder: Path) -> None:
     for report in select("reports", "all"):
         if isinstance(report, Broken):
             click.echo(f"unavailable {report.reference}: {report.error}", err=True)
-        elif (path := report.plugin.render(results, folder)) is not None:
-            click.echo(f"{report.plugin.card.name}: {path}", err=True)
+            continue
+        try:
+            path = report.plugin.render(results, folder)
+        except Exception as error:
+            click.echo(f"report {report.label} failed: {type(error).__name__}: {error}", err=True)
+            continue
+        if path is not None:
+            click.echo(f"{report.label}: {path}", err=True)
 
 
 def _answer(request: Request, summary: Summary) -> dict[str, Any]:

@@ -65,7 +65,8 @@ def _assign(cell: Cell, bench: Workbench, span: tuple[int, int]) -> list[Assignm
     samples = bench.samples(cell, bench.entries(cell, *span))
     shard = bench.store.shard(cell.inputs["prediction"], *span)
     if shard is None:
-        msg = "the model's predictions for these samples are missing"
+        cause = (bench.store.troubles(cell.inputs["prediction"]) or {}).get("reason", "they were never made")
+        msg = f"no predictions to explain: {cause}"
         raise RuntimeError(msg)
     policy, classes = cell.identity["target"], bench.task(cell).classes
     seed_of = (cell.identity["seed"], cell.identity["variant"])

@@ -12,12 +12,12 @@ from xaibench.contracts import Case
 from xaibench.isolation import isolated_randomness
 from xaibench.normalise import invalid, normalise
 from xaibench.seeds import derive
-from xaibench.workbench import gate_masks, stack, union
+from xaibench.workbench import gate_masks, regions_of, stack, union
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from xaibench.contracts import Cell, Mask, Metric, Sample, Scores
+    from xaibench.contracts import Cell, Metric, Sample, Scores
     from xaibench.store import Shard
     from xaibench.workbench import Workbench
 
@@ -59,7 +59,8 @@ def applicable(card: Mapping[str, Any], sample: Sample) -> bool:
 def _input(bench: Workbench, cell: Cell, name: str, span: tuple[int, int]) -> Shard:
     shard = bench.store.shard(cell.inputs[name], *span)
     if shard is None:
-        msg = f"the {name} of these samples are missing"
+        cause = (bench.store.troubles(cell.inputs[name]) or {}).get("reason", "they were never made")
+        msg = f"no {name} to score: {cause}"
         raise RuntimeError(msg)
     return shard
 
@@ -120,7 +121,7 @@ def _case(
         images=stack(samples),
         masks=np.stack([union(sample.lesions, shape) for sample in samples]),
         lesions=tuple(sample.lesions for sample in samples),
-        regions=_regions(samples, shape),
+        regions=regions_of(samples),
         labels=np.array([sample.entry.label for sample in samples]),
         targets=_column(maps, "targets", rows).astype(np.int64),
         predictions=_column(shards["prediction"], "logits", rows).argmax(axis=1),
@@ -135,10 +136,3 @@ def _case(
 
 def _column(shard: Shard, name: str, rows: list[int]) -> Scores:
     return np.array(shard.column(name), dtype=np.float64)[rows]
-
-
-def _regions(samples: Sequence[Sample], shape: tuple[int, ...]) -> dict[str, Mask]:
-    """Every region that some sample of the batch has; an empty mask where a sample lacks it."""
-    names = {name for sample in samples for name in sample.regions}
-    empty = np.zeros(shape, dtype=bool)
-    return {name: np.stack([sample.regions.get(name, empty) for sample in samples]) for name in sorted(names)}

@@ -1,0 +1,348 @@
+"""Runs as users start them: real processes, real kills."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from xaibench.__main__ import call
+from xaibench.references import split_list
+from xaibench.results import load_results
+from xaibench.store import Store
+
+TOYS = Path(__file__).with_name("toy_plugins.py")
+METRICS = "iou,energy,pointing-game,forward-samples"
+
+
+@dataclass
+class Ended:
+    """How a command ended."""
+
+    returncode: int
+    out: str
+    err: str
+
+
+class Bench:
+    """One results folder with a cache of its own."""
+
+    def __init__(self, folder):
+        folder.mkdir(exist_ok=True)
+        self.folder, self.out = folder, folder / "out"
+        self.environment = {"XAIBENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+
+    def options(self, *options, model="Trained", explainers="Gradient,Noise", metrics=METRICS, verb="run"):
+        chosen = ",".join(f"{TOYS}:{name}" for name in split_list(explainers))
+        return [
+            verb, "--models", f"{TOYS}:{model}", "--tasks", f"{TOYS}:Blobs", "--explainers", chosen,
+            "--metrics", metrics, "--no-references", "--no-audit", "--out", str(self.out), *options,
+        ]  # fmt: skip
+
+    def start(self, *options, **choice):
+        """In a process of its own, to be killed or to run beside another."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "xaibench", *self.options(*options, **choice)],
+            env={**os.environ, **self.environment}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def run(self, *options, **choice):
+        """In this process, for speed."""
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            redirect_stdout(StringIO()) as out,
+            redirect_stderr(StringIO()) as err,
+        ):
+            patch.setenv("XAIBENCH_CACHE", self.environment["XAIBENCH_CACHE"])
+            code = call(self.options(*options, **choice))
+        assert "Traceback" not in err.getvalue()
+        return Ended(code, out.getvalue(), err.getvalue())
+
+    def answer(self, *options, **choice):
+        return json.loads(self.run("--json", *options, **choice).out)
+
+    def scores(self):
+        results = load_results(self.out)
+        return {tuple(result.labels.items()): (result.ids, result.values) for result in results.scores}
+
+    def shards(self):
+        return {path.parent: path.stat().st_mtime_ns for path in self.out.glob("cells/*/*/*/record.json")}
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)
+
+
+def keys(answer, kind):
+    return {cell["key"] for cell in answer["cells"] if cell["kind"] == kind}
+
+
+def statuses(answer):
+    return {
+        (cell["labels"]["explainer"].partition(":")[2], cell["kind"]): cell["status"]
+        for cell in answer["cells"]
+        if "explainer" in cell["labels"]
+    }
+
+
+def test_kill_9_at_ten_instants_ends_in_the_scores_of_an_undisturbed_run_and_does_nothing_twice(tmp_path):
+    calm, rough = Bench(tmp_path / "calm"), Bench(tmp_path / "rough")
+    trainings, explained = tmp_path / "trainings", tmp_path / "explained"
+    choice = {
+        "model": f'Trained(seconds=2,trace="{trainings}")',
+        "explainers": f'Gradient(seconds=0.15,trace="{explained}"),Noise',
+    }
+    assert calm.run("--batch-size", "8", **choice).returncode == 0
+    assert trainings.read_text().count("training") == 1
+    for trace in (trainings, explained):
+        trace.unlink()
+
+    rng = random.Random(1)  # noqa: S311  # instants, not secrets
+    finished, killed = {}, 0
+    while killed < 10:
+        process = rough.start("--batch-size", "8", **choice)
+        time.sleep(rng.uniform(1.5, 5.5))
+        if process.poll() is None:
+            process.kill()
+            killed += 1
+        process.communicate()
+        now = rough.shards()
+        assert {folder: now[folder] for folder in finished} == finished, "finished work was done again"
+        finished = now
+        if process.returncode == 0:
+            break
+    assert killed >= 3, "the run ended before it could be disturbed"
+    assert rough.run("--batch-size", "8", **choice).returncode == 0
+    now = rough.shards()
+    assert {folder: now[folder] for folder in finished} == finished
+    assert rough.scores() == calm.scores()
+    assert len(rough.scores()) == 8
+    # A kill can cost the shard it hits, and no more: 32 images.
+    again = Counter(explained.read_text().split())
+    assert sum(again.values()) <= 80 + 32 * killed
+
+
+def test_kills_during_the_first_training_never_leave_half_of_it(tmp_path):
+    calm, rough = Bench(tmp_path / "calm"), Bench(tmp_path / "rough")
+    choice = {"model": f'Trained(seconds=3,trace="{tmp_path / "trainings"}")', "explainers": "Noise"}
+    reference = calm.answer(**choice)
+    for _ in range(2):
+        process = rough.start(**choice)
+        for line in process.stderr:
+            if "[ 50 %]" in line:
+                process.kill()
+                break
+        process.communicate()
+        assert not list(rough.folder.glob("cache/weights/*/card.json"))
+    answer = rough.answer(**choice)
+    assert (tmp_path / "trainings").read_text().count("training") == 1 + 2 + 1
+    assert keys(answer, "explain") == keys(reference, "explain"), "the weights differ"
+    assert rough.scores() == calm.scores()
+
+
+def test_two_runs_on_one_folder_both_end_well_and_train_once(bench):
+    choice = {"model": f'Trained(seconds=1,trace="{bench.folder / "trainings"}")'}
+    both = [bench.start("--json", **choice) for _ in range(2)]
+    answers = [json.loads(process.communicate(timeout=120)[0]) for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert (bench.folder / "trainings").read_text().count("training") == 1
+    assert keys(answers[0], "score") == keys(answers[1], "score")
+    assert len(bench.scores()) == 8
+    assert all(None not in values[1][:1] for values in bench.scores().values())
+    assert not list((bench.out / "tmp").iterdir())
+    again = bench.answer(**choice)
+    assert all(cell["cached"] for cell in again["cells"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_runs_exit_130_and_say_how_to_go_on(bench, number):
+    process = bench.start(explainers="Gradient(seconds=0.3)")
+    for line in process.stderr:
+        if "predict" in line:
+            break
+    time.sleep(0.3)
+    process.send_signal(number)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "to go on: xaibench run --models" in rest
+    assert "Traceback" not in rest
+    record = json.loads(next((bench.out / "runs").glob("*.json")).read_text())
+    assert record["status"] == "interrupted"
+    assert record["counts"]["ok"] >= 1
+    assert bench.run(explainers="Gradient(seconds=0.0)").returncode == 0
+
+
+def test_one_failing_cell_stops_no_other_and_each_says_why(bench):
+    explainers = ",".join(
+        f"Misbehaving(how={how})" for how in ("raise", "exit", "oom", "train", "weights", "hook", "shape")
+    )
+    answer = bench.answer(explainers=f"{explainers},Gradient", metrics="iou")
+    assert answer["exit_code"] == 1
+    found = statuses(answer)
+    assert found["Gradient", "explain"] == found["Gradient", "score"] == "ok"
+    assert found["Misbehaving(how=oom)", "explain"] == "oom"
+    reasons = {
+        cell["labels"]["explainer"].partition("how=")[2].rstrip(")"): cell["reason"]
+        for cell in answer["cells"]
+        if cell["kind"] == "explain"
+    }
+    assert "ValueError: no idea" in reasons["raise"]
+    assert "SystemExit: 3" in reasons["exit"]
+    assert "changed the model" in reasons["train"]
+    assert "running_mean" in reasons["train"]
+    assert "0.weight changed" in reasons["weights"]
+    assert "4 forward hooks left on 2" in reasons["hook"]
+    assert "maps of shape (8, 3, 3); (8, 16, 16) is" in reasons["shape"]
+    unfinished = [result for result in load_results(bench.out).scores if result.status != "ok"]
+    assert len(unfinished) == 7
+    assert all(result.reason for result in unfinished)
+
+
+def test_what_one_explainer_does_to_the_model_does_not_reach_the_next(tmp_path):
+    alone, after = Bench(tmp_path / "alone"), Bench(tmp_path / "after")
+    alone.run(explainers="Gradient", metrics="iou")
+    after.run(explainers="Misbehaving(how=weights),Gradient", metrics="iou")
+    wanted = next(iter(alone.scores().values()))
+    assert wanted in after.scores().values()
+
+
+def test_maps_with_nan_count_as_failed_and_score_worst(bench):
+    answer = bench.answer(explainers="Misbehaving(how=nan)", metrics="iou")
+    (prediction,) = keys(answer, "predict")
+    order = [name for shard in Store(bench.out).shards(prediction, 80) for name in shard.column("ids")]
+    spoilt = set(order[::8])  # the first image of every batch
+    (result,) = load_results(bench.out).scores
+    assert {name for name, failed in zip(result.ids, result.failed, strict=True) if failed} == spoilt & set(result.ids)
+    assert sum(result.failed) >= 5
+    values = dict(zip(result.ids, result.values, strict=True))
+    assert {values[name] for name in spoilt & set(result.ids)} == {0.0}
+
+
+def test_out_of_memory_halves_the_batch_and_skips_no_image(bench):
+    answer = bench.answer(explainers="Misbehaving(how=small-batches)", metrics="iou")
+    assert answer["exit_code"] == 0
+    sizes = [json.loads(path.read_text()).get("batch_size") for path in bench.out.glob("cells/*/*/*/record.json")]
+    assert set(sizes) == {None, 2}
+
+
+def test_the_same_maps_for_batches_of_1_3_and_8(tmp_path):
+    found = {}
+    for size, again in product((1, 3, 8), (False, True)):
+        bench = Bench(tmp_path / f"{size}{again}")
+        bench.run("--batch-size", str(size))
+        found[size, again] = bench.scores()
+    for size in (1, 3, 8):
+        assert found[size, False] == found[size, True], "bit for bit at the same batch shape"
+        for labels, (ids, values) in found[size, True].items():
+            assert ids == found[8, True][labels][0]
+            assert values == pytest.approx(found[8, True][labels][1], rel=1e-5)
+
+
+def test_a_smaller_limit_is_the_beginning_of_a_larger_one(bench):
+    trace = bench.folder / "explained"
+    choice = {"explainers": f'Gradient(trace="{trace}")', "metrics": "iou"}
+    bench.run("--limit", "32", **choice)
+    first = bench.scores()
+    assert len(trace.read_text().split()) == 32
+    bench.run("--limit", "64", **choice)
+    assert len(trace.read_text().split()) == 64
+    assert len(set(trace.read_text().split())) == 64
+    ((ids, values),) = first.values()
+    ((more_ids, more_values),) = bench.scores().values()
+    assert more_ids[: len(ids)] == ids
+    assert more_values[: len(values)] == values
+    assert load_results(bench.out).scores[0].total == 80
+
+
+def test_a_new_metric_computes_no_map_again(bench):
+    trace = bench.folder / "explained"
+    bench.run(explainers=f'Gradient(trace="{trace}")', metrics="iou")
+    bench.run(explainers=f'Gradient(trace="{trace}")', metrics="iou,energy")
+    assert len(trace.read_text().split()) == 80
+    assert len(bench.scores()) == 2
+
+
+def test_keys_change_with_what_changes_numbers_and_with_nothing_else(bench):
+    plain = bench.answer(explainers="Gradient", metrics="iou")
+    same = bench.answer("--batch-size", "4", explainers="Gradient", metrics="iou")
+    assert all(cell["cached"] for cell in same["cells"])
+    others = [
+        bench.answer(explainers="Gradient(power=2.0)", metrics="iou"),
+        bench.answer(explainers="Gradient", metrics="iou", model="Trained(weight=0.001)"),
+        bench.answer("--tasks", f"{TOYS}:Blobs(version=2)", explainers="Gradient", metrics="iou"),
+        bench.answer("--target", "true", explainers="Gradient", metrics="iou"),
+        bench.answer("--precision", "bf16", explainers="Gradient", metrics="iou"),
+        bench.answer("--seed", "1", explainers="Gradient", metrics="iou"),
+    ]
+    seen = [keys(plain, "explain"), *(keys(other, "explain") for other in others)]
+    assert len(set.union(*seen)) == len(seen)
+
+
+def test_metrics_get_the_variants_and_the_model_their_cards_ask_for(bench):
+    metrics = f"{TOYS}:Spread,{TOYS}:Confidence"
+    answer = bench.answer(explainers="Gradient,Noise", metrics=metrics)
+    assert answer["exit_code"] == 0
+    assert len(keys(answer, "explain")) == 4, "two explainers, each as it is and with another seed"
+    spread = {
+        dict(labels)["explainer"].partition(":")[2]: values
+        for labels, (_, values) in bench.scores().items()
+        if dict(labels)["metric"].endswith("Spread")
+    }
+    assert set(spread["Gradient"]) == {0.0}
+    assert min(spread["Noise"]) > 0.25, "two uniform noises differ by a third on average"
+    confidence = [values for labels, (_, values) in bench.scores().items() if dict(labels)["metric"].endswith("ence")]
+    assert all(0.5 <= value <= 1 for values in confidence for value in values), "the predicted class of two"
+
+
+def test_plan_says_what_is_there_what_is_missing_and_why(bench):
+    before = json.loads(bench.run("--json", verb="plan").out)
+    assert {row["state"] for row in before} == {"missing"}
+    assert "is to be trained first" in before[0]["why"]
+    assert not bench.out.exists()
+    bench.run(explainers="Gradient,Misbehaving")
+    after = json.loads(bench.run("--json", verb="plan", explainers="Gradient,Misbehaving").out)
+    states = {(row["kind"], row["labels"].get("explainer", "").rpartition(":")[2]): row for row in after}
+    assert states["predict", ""]["state"] == states["explain", "Gradient"]["state"] == "cached"
+    assert states["explain", "Misbehaving"]["state"] == "missing"
+    assert states["explain", "Misbehaving"]["why"] == "last attempt: failed, ValueError: no idea"
+
+
+def test_options_can_stand_in_a_file_and_the_command_line_wins(bench):
+    config = bench.folder / "run.toml"
+    config.write_text('limit = 4\nmetrics = ["iou", "energy"]\nbatch_size = 4\n')
+    bench.run("--config", str(config), "--limit", "8", "--metrics", "iou")
+    results = load_results(bench.out).scores
+    assert {(result.labels["metric"], result.count) for result in results} == {("iou", 8)}
+    sizes = [json.loads(path.read_text()).get("batch_size") for path in bench.out.glob("cells/*/*/*/record.json")]
+    assert set(sizes) == {None, 4}
+    config.write_text("limits = 4\n")
+    process = bench.run("--config", str(config))
+    assert process.returncode == 2
+    assert "there is no option limits; did you mean limit?" in process.err
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--target", "cancer"], 2, "allowed are predicted, true, each, left, right"),
+        (["--device", "cuda:7"], 2, "not usable here"),
+        (["--explainers", "gradcan"], 2, "did you mean gradcam"),
+        (["--explainers", "gradcam(layers=2)"], 2, "layers"),
+        (["--metrics", ""], 3, "nothing is selected"),
+    ],
+)
+def test_mistakes_are_one_message_and_a_code(bench, options, code, message):
+    process = bench.run(*options)
+    assert process.returncode == code
+    assert message in process.err

@@ -1,0 +1,177 @@
+"""Small plugins for tests that run real processes: named as `toy_plugins.py:Name`, as a user's own file would be."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from xaibench.contracts import Entry, ExplainerCard, MetricCard, ModelCard, Sample, TaskCard
+
+
+class Blobs:
+    """Noise with a bright square: the class is its side."""
+
+    card = TaskCard(name="blobs", summary="squares on noise")
+    classes = ("left", "right")
+    folds = 1
+
+    def __init__(self, size: int = 16, count: int = 80, version: int = 1):
+        self.shape, self.count, self.version = (1, size, size), count, version
+
+    def fingerprint(self):
+        return f"{self.shape} {self.version}"
+
+    def entries(self, split, fold):
+        count = self.count if split == "test" else 32
+        return [Entry(f"{split}-{number:04d}", f"{split}-p{number // 2}", number % 2) for number in range(count)]
+
+    def load(self, entry):
+        rng = np.random.default_rng(int.from_bytes(entry.id.encode()))
+        size = self.shape[1]
+        image = rng.random((1, size, size), dtype=np.float32) / 2
+        row, column = rng.integers(0, size - 4), rng.integers(0, size // 2 - 4) + entry.label * size // 2
+        mask = np.zeros((size, size), dtype=bool)
+        mask[row : row + 4, column : column + 4] = True
+        image[0][mask] += 0.5
+        lesions = (mask,) if entry.id.endswith(("0", "1", "2", "3", "4", "5", "6")) else ()
+        return Sample(entry, image, lesions)
+
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(
+            nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 16 * 16, 2)
+        )
+
+
+class Trained:
+    """Learns for `seconds`; leaves a trace of every training that began."""
+
+    card = ModelCard(name="toy", summary="a tiny net")
+
+    def __init__(self, seconds: float = 0.0, trace: str = "", weight: float = 0.0):
+        self.seconds, self.trace, self.weight = seconds, trace, weight
+
+    def build(self, task):
+        return Net()
+
+    def cam_layer(self, task):
+        return "2"
+
+    def prepare(self, network, task, fold, workshop):
+        if self.trace:
+            with Path(self.trace).open("a") as file:
+                file.write("training\n")
+        samples = [task.load(entry) for entry in task.entries("train", fold)]
+        images = torch.from_numpy(np.stack([sample.image for sample in samples]))
+        labels = torch.tensor([sample.entry.label for sample in samples])
+        network.train()
+        optimiser = torch.optim.SGD(network.parameters(), lr=0.05)
+        for step in range(10):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(network(images), labels).backward()
+            optimiser.step()
+            workshop.progress(f"training toy: step {step}", step, 10)
+            time.sleep(self.seconds / 10)
+        with torch.no_grad():
+            network[4].bias[0] += self.weight
+        return {"steps": 10}
+
+
+class Gradient:
+    """The absolute gradient; slow on request, and it counts the images it has explained."""
+
+    card = ExplainerCard(
+        name="gradient", summary="absolute gradient", family="gradient", needs=frozenset({"gradients"})
+    )
+
+    def __init__(self, seconds: float = 0.0, trace: str = "", power: float = 1.0):
+        self.seconds, self.trace, self.power = seconds, trace, power
+
+    def explain(self, classifier, batch):
+        time.sleep(self.seconds)
+        images = batch.images.clone().requires_grad_()
+        logits = classifier.logits(images).gather(1, batch.targets[:, None]).sum()
+        (gradient,) = torch.autograd.grad(logits, images)
+        if self.trace:
+            with Path(self.trace).open("a") as file:
+                file.write("".join(f"{name}\n" for name in batch.ids))
+        return gradient.abs().sum(1) ** self.power
+
+
+class Noise:
+    """Noise from the sample's seed, or, in a bad plugin, from the global generator."""
+
+    card = ExplainerCard(name="noise", summary="noise", family="reference", stochastic=True)
+
+    def __init__(self, globally: bool = False):
+        self.globally = globally
+
+    def explain(self, classifier, batch):
+        if self.globally:
+            return torch.rand(len(batch.ids), *batch.images.shape[2:])
+        generators = [torch.Generator().manual_seed(seed) for seed in batch.seeds]
+        return torch.stack([torch.rand(batch.images.shape[2:], generator=one) for one in generators])
+
+
+class Misbehaving:
+    """Does what explainers must not do."""
+
+    card = ExplainerCard(name="misbehaving", summary="does what it is told", family="gradient")
+
+    def __init__(self, how: str = "raise"):
+        self.how = how
+
+    def explain(self, classifier, batch):
+        if self.how == "raise":
+            raise ValueError("no idea")
+        if self.how == "exit":
+            raise SystemExit(3)
+        if self.how == "oom":
+            raise MemoryError
+        if self.how == "train":
+            classifier.network.train()
+            classifier.logits(batch.images)
+        if self.how == "weights":
+            next(classifier.network.parameters()).data.add_(1)
+        if self.how == "hook":
+            classifier.cam_layer.register_forward_hook(lambda *_: None)
+        if self.how == "shape":
+            return torch.zeros(len(batch.ids), 3, 3)
+        if self.how == "die":
+            os._exit(9)
+        maps = torch.rand(len(batch.ids), *batch.images.shape[2:])
+        if self.how == "nan":
+            maps[0, 0, 0] = float("nan")
+        if self.how == "small-batches" and len(batch.ids) > 2:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 9 GiB")
+        return maps
+
+
+class Spread:
+    """How different two maps of the same image are that were made with different seeds."""
+
+    card = MetricCard(
+        name="spread", summary="mean difference over seeds", family="stability", higher_is_better=False,
+        variants=("seed:1",), claims_quality=False, worst=1.0,
+    )  # fmt: skip
+
+    def score(self, case):
+        return np.abs(case.maps - case.variants["seed:1"]).mean(axis=(1, 2))
+
+
+class Confidence:
+    """The probability of the explained class: needs the model."""
+
+    card = MetricCard(
+        name="confidence", summary="probability of the class", family="faithfulness", higher_is_better=True,
+        needs=frozenset({"model"}), claims_quality=False,
+    )  # fmt: skip
+
+    def score(self, case):
+        with torch.inference_mode():
+            probabilities = case.classifier.logits(torch.from_numpy(case.images)).softmax(1).numpy()
+        return probabilities[np.arange(len(case.targets)), case.targets]
