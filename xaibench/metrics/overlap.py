@@ -62,11 +62,9 @@ def _matched(heatmap: Floats, mask: Mask) -> float:
     area = np.count_nonzero(mask)
     cut = np.partition(heatmap, -area, axis=None)[-area]
     above, tied = heatmap > cut, heatmap == cut
-    sure = np.count_nonzero(above & mask)
     # Of the tied pixels, as many are drawn as are still missing; how many of these hit is hypergeometric.
-    draws = hypergeom(np.count_nonzero(tied), np.count_nonzero(tied & mask), area - np.count_nonzero(above))
-    hits = np.arange(draws.support()[0], draws.support()[1] + 1)
-    intersection = sure + hits
-    chances = draws.pmf(hits)
-    # Both areas are the same, so the union is two areas less the intersection. The division takes out rounding.
-    return float(np.sum(chances * intersection / (2 * area - intersection)) / np.sum(chances))
+    drawn = area - np.count_nonzero(above)
+    hits = np.arange(drawn + 1)
+    chances = hypergeom.pmf(hits, np.count_nonzero(tied), np.count_nonzero(tied & mask), drawn)
+    intersection = np.count_nonzero(above & mask) + hits
+    return float(np.sum(chances * intersection / (2 * area - intersection)))  # |A or B| = |A| + |B| - |A and B|
