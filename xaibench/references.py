@@ -194,9 +194,5 @@ class Reader:
             return unquote(quoted)
         bare = self.match(BARE)
         if bare is None:
-            fail(
-                self.text,
-                self.position,
-                f"expected a value for {name}, in quotes if it holds special characters",
-            )
+            fail(self.text, self.position, f"expected a value for {name}, in quotes if it holds special characters")
         return interpret(bare)

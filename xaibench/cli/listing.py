@@ -37,9 +37,19 @@ def group_of(kind: str) -> str:
     raise UsageError(f"there is no kind of plugin called {kind!r}{hint}\n  There are: {', '.join(GROUPS)}")
 
 
+def groups_of(kinds: tuple[str, ...]) -> list[str]:
+    """The groups meant by the kinds named on the command line: all of them if none is."""
+    return list(dict.fromkeys(group_of(kind) for kind in kinds)) or list(GROUPS)
+
+
+def plugins_of(groups: list[str]) -> list[Plugin]:
+    """The plugins of some groups, in the order of the groups."""
+    return sorted((plugin for plugin in discover() if plugin.group in groups), key=lambda one: groups.index(one.group))
+
+
 def survey(groups: list[str]) -> list[Row]:
     """The state of every plugin of some groups. Our own are looked at; strangers' are tried, in another process."""
-    found = [plugin for plugin in discover() if plugin.group in groups]
+    found = plugins_of(groups)
     strangers = [plugin for plugin in found if not plugin.builtin]
     problems, summaries = {}, {}
     if strangers:
@@ -49,7 +59,7 @@ def survey(groups: list[str]) -> list[Row]:
             problems[plugin], summaries[plugin] = health.error, health.summary
     names = Counter((plugin.group, plugin.name) for plugin in found)
     rows = []
-    for plugin in sorted(found, key=lambda plugin: (groups.index(plugin.group), plugin.name, plugin.distribution)):
+    for plugin in found:
         seen = look(plugin)
         problem = problems.get(plugin, seen.problem)
         rows.append(row_of(plugin, problem, seen.summary or summaries.get(plugin, ""), names))
@@ -84,7 +94,7 @@ def list_plugins(kinds: tuple[str, ...], as_json: bool) -> None:
 
     KIND is any of models, explainers, tasks, metrics, engines, reports and commands; all of them if none is given.
     """
-    groups = list(dict.fromkeys(group_of(kind) for kind in kinds)) or list(GROUPS)
+    groups = groups_of(kinds)
     rows = survey(groups)
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=1))

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xaibench.discovery import GROUPS, Plugin, discover
+from xaibench.cli.listing import groups_of, plugins_of
 from xaibench.health import examine
 
 if TYPE_CHECKING:
+    from xaibench.discovery import Plugin
     from xaibench.health import Health
 
 
@@ -20,14 +21,15 @@ def plugins() -> None:
 
 
 @plugins.command()
+@click.argument("kinds", nargs=-1, metavar="[KIND]...")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable answer on stdout.")
 @click.pass_context
-def doctor(context: click.Context, as_json: bool) -> None:
+def doctor(context: click.Context, kinds: tuple[str, ...], as_json: bool) -> None:
     """Load every plugin anew, in a process of its own, and show the traceback of those that do not load.
 
-    Ends with exit code 1 if any is broken.
+    KIND is as for `xaibench list`. Ends with exit code 1 if any plugin is broken.
     """
-    found = sorted(discover(), key=lambda plugin: (GROUPS.index(plugin.group), plugin.name, plugin.distribution))
+    found = plugins_of(groups_of(kinds))
     health = examine(found, fresh=True)
     if as_json:
         click.echo(json.dumps([as_json_row(plugin, health[plugin]) for plugin in found], indent=1))
