@@ -37,5 +37,7 @@ def plugin_identity(loaded: Loaded) -> dict[str, Any]:
 
 
 def task_identity(loaded: Loaded) -> dict[str, Any]:
-    """The same for a task, with its content."""
-    return {**plugin_identity(loaded), "fingerprint": loaded.plugin.fingerprint()}
+    """The same for a task. Where its files lie is no part of it: their content is, by the fingerprint."""
+    identity = plugin_identity(loaded)
+    params = {name: value for name, value in identity["params"].items() if name != "path"}
+    return {**identity, "params": params, "fingerprint": loaded.plugin.fingerprint()}
