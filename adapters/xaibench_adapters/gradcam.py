@@ -96,10 +96,11 @@ def _at_layer(classifier: Classifier, layer: nn.Module, batch: Batch) -> tuple[t
     try:
         with torch.enable_grad():
             logits = classifier.logits(batch.images)
+            chosen = logits.gather(1, batch.targets[:, None]).sum()
     finally:
         hook.remove()
     if not outputs or outputs[-1].ndim != 4:
         found = f"put out {tuple(outputs[-1].shape)}" if outputs else "was not used"
         raise UsageError(f"The CAM layer {found}; it must put out [images, channels, rows, columns]. Name another.")
-    (gradients,) = torch.autograd.grad(logits.gather(1, batch.targets[:, None]).sum(), outputs[-1])
+    (gradients,) = torch.autograd.grad(chosen, outputs[-1])
     return outputs[-1].detach().float(), gradients.float()

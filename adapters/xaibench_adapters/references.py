@@ -117,9 +117,9 @@ class Edges:
 
     def explain(self, classifier: Classifier, batch: Batch) -> Floats:
         """Heatmaps [B, H, W]."""
-        images = _grey(batch)
-        steepness: Floats = np.hypot(ndimage.sobel(images, axis=1), ndimage.sobel(images, axis=2)).astype(np.float32)
-        return steepness
+        # One image at a time: scipy's filter smooths along every other axis, and would mix the images of a batch.
+        slopes = [(ndimage.sobel(image, axis=0), ndimage.sobel(image, axis=1)) for image in _grey(batch)]
+        return np.stack([np.hypot(down, across) for down, across in slopes]).astype(np.float32)
 
 
 class Intensity:

@@ -67,4 +67,5 @@ def _matched(heatmap: Floats, mask: Mask) -> float:
     hits = np.arange(drawn + 1)
     chances = hypergeom.pmf(hits, np.count_nonzero(tied), np.count_nonzero(tied & mask), drawn)
     intersection = np.count_nonzero(above & mask) + hits
-    return float(np.sum(chances * intersection / (2 * area - intersection)))  # |A or B| = |A| + |B| - |A and B|
+    ious = intersection / (2 * area - intersection)  # |A or B| = |A| + |B| - |A and B|
+    return float(np.average(ious, weights=chances))
