@@ -1,0 +1,173 @@
+"""The same facts in the same words, wherever they are shown. Plain text: who shows it escapes it."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from xaibench_leaderboard.accuracy import BAR
+
+if TYPE_CHECKING:
+    from xaibench_leaderboard.accuracy import Accuracy
+    from xaibench_leaderboard.board import Board, Column, Row, Score
+    from xaibench_leaderboard.shortcut import Shortcut
+    from xaibench_leaderboard.statistics import Estimate
+
+
+def number(value: float) -> str:
+    """Three decimals where they say something, fewer for large numbers, more for tiny ones."""
+    size = abs(value)
+    if 0 < size < 0.0005:
+        return f"{value:.1e}"
+    decimals = 3 if size < 10 else 2 if size < 100 else 1 if size < 1000 else 0
+    return f"{value:.{decimals}f}"
+
+
+def interval(estimate: Estimate | None) -> str:
+    """[low, high], or nothing where there is none."""
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return ""
+    return f"[{number(estimate.low)}, {number(estimate.high)}]"
+
+
+def measured(estimate: Estimate) -> str:
+    """A mean with its interval."""
+    return f"{number(estimate.mean)} {interval(estimate)}".rstrip()
+
+
+def status(score: Score | None) -> str:
+    """Why a cell has no number; "" if it has one."""
+    if score is None:
+        return "not run"
+    if score.status in ("unsupported", "unavailable"):
+        return f"{score.status} ({score.reason})" if score.reason else score.status
+    if score.status != "ok":
+        return f"{score.status}: {score.reason}" if score.reason else score.status
+    if score.estimate is None:
+        return f"undefined for all {score.images} images" if score.images else "applies to no image"
+    return ""
+
+
+def partial(score: Score, board: Board) -> str:
+    """Says so if a cell has seen fewer images than its board."""
+    return f"{score.count} of {score.total} images only" if score.count < board.count else ""
+
+
+def detail(score: Score, board: Board) -> str:
+    """What stands behind a number."""
+    if score.estimate is None:
+        return status(score)
+    parts = [f"{score.estimate.images} images of {score.estimate.patients} patients"]
+    parts += [f"{score.failed} maps failed"] if score.failed else []
+    parts += [f"undefined for {score.undefined}"] if score.undefined else []
+    parts += [] if score.estimate.low is not None else ["no interval from one patient"]
+    return "; ".join([*parts, partial(score, board)]).removesuffix("; ")
+
+
+def covered(row: Row, board: Board) -> str:
+    """Share of the row's maps that did not fail: the worst of its cells, for a metric may need several maps."""
+    shares = [
+        score.coverage
+        for score, column in zip(row.scores, board.columns, strict=True)
+        if score and score.coverage is not None and column.uses_map
+    ]
+    return f"{100 * min(shares):.3g} %" if shares else "-"
+
+
+def images(board: Board, at: int) -> str:
+    """How many images stand behind the numbers of a column."""
+    counts = [score.estimate.images for row in board.rows if (score := row.scores[at]) and score.estimate]
+    return " to ".join(map(str, sorted({min(counts), max(counts)}))) if counts else "0"
+
+
+def arrow(column: Column) -> str:
+    """Which way is better, if any."""
+    if column.descriptive:
+        return ""
+    return "↑" if column.higher_is_better else "↓"
+
+
+def direction(column: Column) -> str:
+    """The arrow in words."""
+    if column.descriptive:
+        return "neither"
+    return "higher is better" if column.higher_is_better else "lower is better"
+
+
+def limits(column: Column) -> str:
+    """The range of a metric."""
+    ends = [column.card.get("lowest"), column.card.get("highest")]
+    return " to ".join("unbounded" if end is None else f"{end:g}" for end in ends)
+
+
+def accuracy(found: Accuracy | None) -> str:
+    """How good the model is."""
+    if found is None:
+        return "the model's accuracy is not known: its predictions are not in this folder"
+    parts = [
+        f"balanced accuracy {measured(found.test)} on {found.test.images} test images of "
+        f"{found.test.patients} patients, chance {number(found.chance)}"
+    ]
+    parts += [
+        f"{name} {number(value)}" for name, value in (("train", found.train), ("val", found.val)) if value is not None
+    ]
+    return "; ".join(parts)
+
+
+def flags(board: Board) -> list[str]:
+    """What a reader must know before the numbers."""
+    found = board.accuracy
+    told = []
+    if found and found.poor:
+        told.append(
+            f"Explanations of a poor model: its balanced accuracy {number(found.test.mean)} is below "
+            f"{number(found.bar)}, which is {100 * BAR:.0f} % of the way from chance to perfect"
+        )
+    if board.limited:
+        told.append(f"Limited run: {board.count} of {board.total} test images")
+    if found and found.evidence:
+        told.append(f"This model sees only one thing, provably: {found.evidence}")
+    return told
+
+
+def subject(board: Board) -> str:
+    """The rest of what a board is about."""
+    return f"fold {board.labels['fold']}, target {board.labels['target']}, {board.labels['precision']}"
+
+
+def order(board: Board) -> str:
+    """How the rows came to stand as they do."""
+    by = f"by the mean of {board.order.label}" if board.order else "by name"
+    return f"Methods are ordered {by}, which is no ranking; floors and ceilings stand apart"
+
+
+def command(board: Board) -> str:
+    """What makes this board again; plain references come by themselves."""
+    words = ["xaibench", "run", "--tasks", board.labels["task"], "--models", board.labels["model"]]
+    explainers = [row.explainer for row in board.rows if not row.reference or row.explainer != row.name]
+    words += ["--explainers", ",".join(explainers) or "all"]
+    words += ["--metrics", ",".join(column.label for column in board.columns)]
+    words += ["--target", board.labels["target"], "--precision", board.labels["precision"]]
+    words += ["--limit", str(board.count)] if board.limited else []
+    return shlex.join(words)
+
+
+def drop(report: Shortcut) -> str:
+    """What happened to the accuracy when the marker stopped telling the class."""
+    found = report.board.accuracy
+    if found is None:
+        return "The model's accuracy is not known"
+    steps = [
+        f"{number(value)} in {name}"
+        for name, value in (("training", found.train), ("validation", found.val))
+        if value is not None
+    ]
+    told = f"Balanced accuracy: {', '.join([*steps, f'{measured(found.test)} in testing'])}"
+    return f"{told}. It collapsed" if found.collapsed else told
+
+
+def warned(report: Shortcut) -> str:
+    """The answer of the report."""
+    if report.warning:
+        return f"Put clearly more on the marker than any floor, and would have warned: {', '.join(report.warning)}"
+    return "No explainer put clearly more on the marker than the floors: none would have warned"

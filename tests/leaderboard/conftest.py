@@ -1,0 +1,207 @@
+"""Results made by hand: small enough to work every number of the leaderboard out on paper."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from xaibench.contracts import ExplainerCard, MetricCard, ModelCard, Prediction, Result, Results, TaskCard
+from xaibench.seeds import derive
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+QUOTED = "it's \"<b>malignant</b>\"' onmouseover='alert(2)"
+PATIENTS = ("p1", "p1", "p2", "p2", "p3", "p3", "p4", "p4")
+IDS = tuple(f"film-{number}" for number in range(8))
+
+
+def plain(card):
+    return {name: sorted(value) if isinstance(value, frozenset) else value for name, value in asdict(card).items()}
+
+
+def metric(name, **more):
+    more = {"family": "localisation", "higher_is_better": True, "summary": f"what {name} is"} | more
+    return plain(MetricCard(name=name, **more))
+
+
+METRICS = {
+    "energy": metric("energy", needs=frozenset({"mask"})),
+    "iou": metric("iou", version=3),
+    "energy-marker": metric("energy-marker", region="marker", claims_quality=False),
+    "seconds": metric(
+        "seconds",
+        family="cost",
+        higher_is_better=False,
+        highest=None,
+        worst=None,
+        unit="s",
+        uses_map=False,
+        claims_quality=False,
+    ),
+}
+
+
+def explainer(name, reference=""):
+    family = "reference" if reference else "gradient"
+    return plain(ExplainerCard(name=name, summary=f"what {name} is", family=family, reference=reference))
+
+
+EXPLAINERS = {
+    "random": explainer("random", "floor"),
+    "edges": explainer("edges", "floor"),
+    "constant": explainer("constant", "floor"),
+    "roi": explainer("roi", "ceiling"),
+    "roi-degraded(noise=0.7)": explainer("roi-degraded", "ceiling"),
+}
+
+
+@pytest.fixture
+def result():
+    """Make one cell; a value that is given once stands for all eight films."""
+
+    def make(explainer_label, metric_label, values=(), *, status="ok", reason="", failed=None, count=8, **labels):
+        values = values if isinstance(values, tuple) else (values,) * min(count, 8)
+        labels = {
+            "task": "phantom",
+            "fold": "0",
+            "model": "resnet18",
+            "target": "predicted",
+            "precision": "fp32",
+        } | labels
+        labels |= {"explainer": explainer_label, "metric": metric_label}
+        return Result(
+            key=f"{derive(*labels.values()):016x}",
+            labels=labels,
+            cards={
+                "task": plain(TaskCard(name=labels["task"], summary="")),
+                "model": plain(ModelCard(name=labels["model"], summary="")),
+                "explainer": EXPLAINERS.get(explainer_label) or explainer(explainer_label.partition("(")[0]),
+                "metric": METRICS.get(metric_label) or metric(metric_label),
+            },
+            status=status,
+            reason=reason,
+            ids=IDS[: len(values)],
+            patients=PATIENTS[: len(values)],
+            values=values,
+            failed=failed or (False,) * len(values),
+            count=count,
+            total=8,
+        )
+
+    return make
+
+
+@pytest.fixture
+def prediction():
+    """Make a model's answers: for each film its class and the class the model says."""
+
+    def make(truth, said, classes=("normal", "benign", "malignant"), *, training=None, sees="", **labels):
+        labels = {"task": "phantom", "fold": "0", "model": "resnet18", "precision": "fp32"} | labels
+        return Prediction(
+            key=f"{derive(*labels.values()):016x}",
+            labels=labels,
+            cards={"model": plain(ModelCard(name=labels["model"], summary="", sees=sees))},
+            classes=classes,
+            ids=IDS[: len(truth)],
+            patients=PATIENTS[: len(truth)],
+            truth=tuple(truth),
+            logits=tuple(tuple(float(at == answer) for at in range(len(classes))) for answer in said),
+            training=training or {},
+            weights="abc",
+        )
+
+    return make
+
+
+def clean_board(result):
+    """Eight films of four patients, methods and references, and everything that can go wrong with a cell."""
+    rising = (0.0, 0.2, 0.2, 0.4, 0.4, 0.6, 0.6, 0.8)  # mean 0.4
+    half = (True, False) * 4
+    return [
+        result("saliency", "energy", 0.25),
+        result("saliency", "iou", 0.3),
+        result("saliency", "seconds", 0.002),
+        result("gradcam", "energy", rising),
+        result("gradcam", "iou", (0.5, None, 0.5, None, 0.5, 0.5, 0.5, 0.5)),
+        result("gradcam", "seconds", 0.01),
+        result("lime(samples=50)", "energy", status="failed", reason="ValueError: <no> segments"),
+        result("lime(samples=50)", "iou", (0.0, 0.8) * 4, failed=half),
+        result("lime(samples=50)", "seconds", 12.5),
+        result("rollout", "energy", status="unsupported", reason="resnet18 has no attention"),
+        result("rollout", "iou", status="unsupported", reason="resnet18 has no attention"),
+        result("rollout", "seconds", status="unsupported", reason="resnet18 has no attention"),
+        result(HOSTILE, "energy", 0.1),
+        result(HOSTILE, "iou", 0.1),
+        result("random", "energy", 0.05),
+        result("random", "iou", 0.05),
+        result("random", "seconds", 0.001),
+        result("constant", "energy", 0.0, failed=(True,) * 8),
+        result("roi", "energy", 1.0),
+        result("roi", "iou", 0.9),
+        result("roi", "seconds", 0.001),
+    ]
+
+
+def shortcut_board(result):
+    """Four of eight films with a marker, on which gradcam lights up, saliency no more than edges, lime not at all."""
+    shares = {  # explainer: share on the marker, share on the lesion
+        "gradcam": ((0.5, 0.6, 0.5, 0.6), 0.1),
+        "saliency": ((0.2, 0.2, 0.3, 0.3), 0.2),
+        "lime": ((0.0, 0.0, 0.1, 0.1), 0.3),
+        "random": ((0.02, 0.02, 0.02, 0.02), 0.05),
+        "edges": ((0.2, 0.2, 0.4, 0.4), 0.1),
+        "roi": ((0.0, 0.0, 0.0, 0.0), 1.0),
+    }
+    labels = {"task": "phantom-shortcut", "count": 4, "target": QUOTED}
+    return [
+        made
+        for name, (marker, lesion) in shares.items()
+        for made in (result(name, "energy-marker", marker, **labels), result(name, "energy", lesion, **labels))
+    ]
+
+
+@pytest.fixture
+def results(result, prediction):
+    """Two boards: one with every kind of cell, one with a shortcut; an audit; hostile names throughout."""
+    return Results(
+        folder=Path("some-folder"),
+        predictions=(
+            prediction(
+                (0, 0, 1, 1, 2, 2, 2, 2),
+                (0, 0, 1, 0, 2, 2, 2, 2),
+                training={"train_balanced_accuracy": 0.99, "val_balanced_accuracy": 0.9},
+            ),
+            prediction(
+                (0, 1, 2, 0),
+                (1, 1, 0, 2),
+                training={"train_balanced_accuracy": 1.0, "val_balanced_accuracy": 0.98},
+                task="phantom-shortcut",
+                sees="marker",
+            ),
+        ),
+        scores=(*clean_board(result), *shortcut_board(result)),
+        audit={
+            "energy": {
+                "verdict": "pass",
+                "reason": "",
+                "checks": [{"name": "order", "passed": True, "detail": "1.00"}],
+            },
+            "iou": {
+                "verdict": "fail",
+                "reason": f"ranks {HOSTILE} above the oracle",
+                "checks": [{"name": "order", "passed": False, "detail": QUOTED}],
+            },
+        },
+        environment={"python": "3.11", "cpu": {"name": HOSTILE, "cores": 2}},
+    )
+
+
+@pytest.fixture
+def hostile():
+    """A name that would run in a page which does not escape it."""
+    return HOSTILE
+
+
+@pytest.fixture
+def quoted():
+    """A name that would break out of an attribute."""
+    return QUOTED
