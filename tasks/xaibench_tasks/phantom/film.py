@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 BACKGROUND = 0.03
-NOISE = 0.02  # standard deviation of the quantum noise at brightness 1
+NOISE = 0.015  # standard deviation of the quantum noise at brightness 1
 
 
 @dataclass(frozen=True)

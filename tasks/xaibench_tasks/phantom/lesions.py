@@ -90,47 +90,54 @@ def _threshold(level: Floats, spot: Spot, pixels: int) -> float:
 
 def _circumscribed(rng: Generator, spot: Spot, pixels: int) -> tuple[Mask, Floats]:
     """A smooth oval of even brightness, with a sharp margin and a faint dark halo."""
-    angle, flat = rng.uniform(0, np.pi), rng.uniform(0.68, 1.0)
-    along = spot.x * np.cos(angle) + spot.y * np.sin(angle)
-    across = (spot.y * np.cos(angle) - spot.x * np.sin(angle)) / flat
-    level = np.hypot(along, across).astype(np.float32)
+    r, theta = np.hypot(spot.x, spot.y), np.arctan2(spot.y, spot.x) + rng.uniform(0, 2 * np.pi)
+    flat, lobes = rng.uniform(0.0, 0.2), rng.uniform(0.0, 0.06)
+    level = r / (1 + flat * np.cos(2 * theta) + lobes * np.cos(3 * theta + rng.uniform(0, 6.3)))
     level /= max(_threshold(level, spot, pixels), 1e-6)
-    margin = np.clip((1 - level) * np.sqrt(pixels / np.pi) / 1.2, 0, 1)
-    halo = np.exp(-(((level - 1.12) / 0.1) ** 2)) * (level > 1)
-    glow = rng.uniform(0.2, 0.3) * (margin * (0.85 + 0.15 * np.sqrt(np.clip(1 - level**2, 0, 1))) - 0.25 * halo)
+    margin = np.clip((1 - level) * np.sqrt(pixels / np.pi) / 1.5, 0, 1)
+    halo = np.exp(-(((level - 1.1) / 0.1) ** 2)) * (level > 1)
+    dome = 0.75 + 0.25 * np.sqrt(np.clip(1 - level**2, 0, 1))
+    glow = rng.uniform(0.26, 0.36) * (margin * dome - 0.2 * halo)
     return (level < 1) & spot.breast, glow.astype(np.float32)
 
 
 def _spiculated(rng: Generator, spot: Spot, pixels: int) -> tuple[Mask, Floats]:
-    """An irregular core, brightest in the middle, with spicules radiating from it."""
-    r = np.hypot(spot.x, spot.y)
-    theta = np.arctan2(spot.y, spot.x)
-    level = (r / _star(rng, theta, np.sqrt(pixels / np.pi))).astype(np.float32)
-    level /= max(_threshold(level, spot, pixels), 1e-6)
-    glow = rng.uniform(0.3, 0.42) * np.clip(1 - level, 0, 1) ** 0.6
-    return (level < 1) & spot.breast, glow.astype(np.float32)
+    """An irregular core, brightest in the middle, with fine spicules radiating from it."""
+    r, theta = np.hypot(spot.x, spot.y), np.arctan2(spot.y, spot.x)
+    radius = np.sqrt(pixels / np.pi)
+    lobes = [rng.uniform(0.05, 0.15) * np.cos(k * theta + rng.uniform(0, 6.3)) for k in (2, 3, 5)]
+    core = 0.55 * (1 + np.sum(lobes, axis=0))
+    reach, lines = _spicules(rng, r / radius, theta, 0.6 / radius)
+    level = r / np.maximum(core, reach)
+    scale = max(_threshold(level, spot, pixels), 1e-6)
+    body = np.clip(1.15 - r / (core * scale), 0, 1) ** 0.7
+    glow = rng.uniform(0.45, 0.6) * np.maximum(body, 0.75 * lines * np.clip(1.1 - level / scale, 0, 1) ** 0.5)
+    inside = level < scale
+    return inside & spot.breast, (glow * inside).astype(np.float32)
 
 
-def _star(rng: Generator, theta: Floats, radius: float) -> Floats:
-    """Outline over the angle: a lobed core of radius about 1, and spikes that are a pixel wide at least."""
-    outline = 1 + sum(rng.uniform(0.0, 0.12) * np.cos(k * theta + rng.uniform(0, 6.3)) for k in (2, 3, 5))
-    count = rng.integers(9, 15)
-    turns = (np.arange(count) + rng.uniform(-0.3, 0.3, count)) * 2 * np.pi / count
-    for turn in turns:
-        away = np.abs((theta - turn + np.pi) % (2 * np.pi) - np.pi)
-        width = max(rng.uniform(0.1, 0.2), 1.0 / radius)
-        outline = outline + rng.uniform(0.5, 1.4) * np.clip(1 - away / width, 0, 1)
-    return np.asarray(outline, np.float32)
+def _spicules(rng: Generator, r: Floats, theta: Floats, thin: float) -> tuple[Floats, Floats]:
+    """How far the spicules' surroundings reach per angle, and the fine lines themselves (lengths in mean radii)."""
+    count = int(rng.integers(11, 19))
+    turns = (np.arange(count) + rng.uniform(-0.4, 0.4, count)) * 2 * np.pi / count
+    bends = rng.uniform(-0.15, 0.15, count)
+    reach, lines = np.zeros_like(r), np.zeros_like(r)
+    for turn, bend, length in zip(turns, bends, rng.uniform(0.8, 1.6, count), strict=True):
+        away = np.abs((theta - turn - bend * r + np.pi) % (2 * np.pi) - np.pi)
+        reach = np.maximum(reach, length * np.clip(1.1 - away / 0.3, 0, 1))
+        lines = np.maximum(lines, np.exp(-((r * away / max(0.05, thin)) ** 2)) * (r < length))
+    return reach, lines
 
 
 def _cluster(rng: Generator, spot: Spot, malignant: bool, pixels: int) -> tuple[Mask, Floats]:
     """Specks, and as the mask their convex hull with a margin."""
     radius = np.sqrt(pixels / np.pi)
-    points, sigma, height = _segment(rng, radius) if malignant else _scatter(rng, radius)
+    points, sigma, height = (_segment if malignant else _scatter)(rng, radius)
+    points *= np.sqrt(0.55 * pixels / ConvexHull(points).volume)  # in the plane, `volume` is the area
     hull = ConvexHull(points).equations
-    level = np.max([a * spot.x + b * spot.y + c for a, b, c in hull], axis=0).astype(np.float32)
+    level = np.max([a * spot.x + b * spot.y + c for a, b, c in hull], axis=0)
     mask = (level < _threshold(level, spot, pixels)) & spot.breast
-    return mask, _specks(spot, points, sigma, height)
+    return mask, _specks(spot, points, sigma, height) * mask
 
 
 def _scatter(rng: Generator, radius: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -139,20 +146,20 @@ def _scatter(rng: Generator, radius: float) -> tuple[NDArray[np.float64], NDArra
     turns = (np.arange(count) + rng.uniform(-0.25, 0.25, count)) * 2 * np.pi / count + rng.uniform(0, 6.3)
     far = radius * rng.uniform(0.55, 0.85, count)
     points = np.stack([far * np.cos(turns), far * np.sin(turns)], axis=1)
-    sigma = np.clip(radius * rng.uniform(0.12, 0.18, count), 0.6, None)
-    return points, sigma, rng.uniform(0.4, 0.55, count)
+    sigma = np.clip(radius * rng.uniform(0.13, 0.19, count), 0.8, None)
+    return points, sigma, rng.uniform(0.5, 0.65, count)
 
 
 def _segment(rng: Generator, radius: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Malignant: many fine ones of all shapes (each is two that overlap), along a line."""
-    count = int(rng.integers(12, 22))
+    count = int(rng.integers(16, 28))
     angle = rng.uniform(0, np.pi)
     along, across = radius * rng.uniform(-1.3, 1.3, count), radius * rng.uniform(-0.4, 0.4, count)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     first = np.stack([along, across], axis=1) @ turn
     second = first + rng.normal(0, max(0.5, 0.06 * radius), first.shape)
     sigma = np.clip(radius * rng.uniform(0.02, 0.07, 2 * count), 0.45, None)
-    return np.concatenate([first, second]), sigma, rng.uniform(0.15, 0.45, 2 * count)
+    return np.concatenate([first, second]), sigma, rng.uniform(0.3, 0.6, 2 * count)
 
 
 def _specks(spot: Spot, points: NDArray[np.float64], sigma: NDArray[np.float64], height: NDArray[np.float64]) -> Floats:

@@ -23,7 +23,7 @@ BETA = 3.0
 DENSITIES = ("A", "B", "C", "D")  # almost entirely fatty ... extremely dense
 GLANDULAR = (-1.5, -0.6, 0.2, 1.0)  # how far each density class moves the texture towards gland
 
-FAT, GLAND, MUSCLE = 0.24, 0.30, 0.62  # brightness of fat, what gland adds to it, brightness of muscle
+FAT, GLAND, MUSCLE = 0.22, 0.18, 0.66  # brightness of fat, what gland adds to it, brightness of muscle
 
 
 @lru_cache(maxsize=8)
@@ -49,9 +49,9 @@ def draw_tissue(rng: Generator, breast: Breast, density: int) -> Floats:
     size = breast.mask.shape[0]
     texture, other = power_law_fields(rng, size)
     deep = np.clip(breast.depth / 0.12, 0, 1) - 1  # under the skin there is fat
-    gland = _sigmoid(2.5 * (texture + GLANDULAR[density] + 1.5 * deep))
-    tissue = FAT + GLAND * gland + 0.03 * texture + 0.045 * other * (0.5 + gland)
-    tissue += 0.06 * np.exp(-((other / 0.07) ** 2))  # ligaments: the level line of a power-law field is a fine web
+    gland = _sigmoid(2.0 * (texture + GLANDULAR[density] + 1.5 * deep))
+    tissue = FAT + GLAND * gland + 0.03 * texture + 0.03 * other * (0.5 + gland)
+    tissue += 0.035 * np.exp(-((other / 0.07) ** 2))  # ligaments: the level line of a power-law field is a fine web
     tissue += _islands(rng, breast, texture) + _vessels(rng, size)
     tissue += breast.muscle * (MUSCLE + 0.04 * texture - tissue)
     return (np.maximum(tissue, 0.1) * _thickness(breast.depth)).astype(np.float32)
@@ -75,10 +75,10 @@ def _islands(rng: Generator, breast: Breast, texture: Floats) -> Floats:
     places = np.flatnonzero(breast.room)
     for place in rng.choice(places, rng.integers(3, 8)):
         row, column = divmod(int(place), size)
-        length, width = rng.uniform(0.04, 0.11), rng.uniform(0.02, 0.05)
+        length, width = rng.uniform(0.06, 0.13), rng.uniform(0.04, 0.07)
         along, across = _turned(size, row, column, rng.uniform(0, np.pi))
         bump = np.exp(-((along / length) ** 2) - (across / width) ** 2)
-        total += rng.uniform(0.12, 0.3) * bump
+        total += rng.uniform(0.15, 0.4) * bump
     return (total * np.clip(0.8 + 0.35 * texture, 0.2, 1.4)).astype(np.float32)
 
 
@@ -97,5 +97,5 @@ def _vessels(rng: Generator, size: int) -> Floats:
         start, slope, bend = rng.uniform(0.1, 0.9), rng.uniform(-0.7, 0.7), rng.uniform(0.01, 0.04)
         path = start + slope * x + bend * np.sin(rng.uniform(8, 16) * x + rng.uniform(0, 6))
         width = max(rng.uniform(0.005, 0.009), 0.7 / size)
-        total += rng.uniform(0.06, 0.14) * np.exp(-(((y - path) / width) ** 2))
+        total += rng.uniform(0.04, 0.09) * np.exp(-(((y - path) / width) ** 2))
     return total

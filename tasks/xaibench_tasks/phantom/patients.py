@@ -51,5 +51,5 @@ def _areas(rng: Generator, kind: Kind) -> tuple[float, ...]:
     """Mostly one lesion; masses from 1 to 8 percent of the image, clusters from 0.1 percent."""
     count = int(rng.choice([1, 2, 3], p=[0.75, 0.18, 0.07]))
     low, high = (0.0105, 0.078) if kind == "mass" else (0.0012, 0.05)
-    drawn = low * (high / count / low) ** np.sqrt(rng.random(count))
+    drawn = low * (high / count / low) ** rng.random(count) ** 0.4
     return tuple(float(area) for area in np.maximum(drawn, low))
