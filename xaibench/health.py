@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 TIMEOUT = 60.0  # seconds for one plugin
-GRACE = 2.0  # seconds more, in which the child may still say where it hangs
+GRACE = 1.0  # seconds more, in which the child may still say where it hangs
 
 
 @dataclass(frozen=True)

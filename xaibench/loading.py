@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import importlib
 import importlib.util
-import inspect
 import sys
 import traceback
 from functools import reduce
@@ -96,11 +95,21 @@ def load_file(path: Path) -> ModuleType:
 
 
 def source_digest(plugin: Plugin, fetched: Any) -> str:
-    """Digest of the source that defines a stranger's plugin: editing it ends its stored results. Ours have versions."""
+    """Digest of the source that defines a stranger's plugin: editing it ends its stored results. Ours have versions.
+
+    It covers the file that is named and the one where the factory or the object's class is written.
+    """
     if plugin.builtin:
         return ""
-    owner = inspect.unwrap(fetched) if inspect.isroutine(fetched) or isinstance(fetched, type) else type(fetched)
-    module = sys.modules.get(getattr(owner, "__module__", ""))
-    file = getattr(module, "__file__", None)
-    content = Path(file).read_bytes() if file and Path(file).is_file() else f"{plugin.value} {plugin.version}".encode()
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    named = plugin.module if is_file(plugin.module) else file_of(plugin.module)
+    files = sorted(filter(None, {named, file_of(getattr(fetched, "__module__", ""))}))
+    digest = hashlib.blake2b(f"{plugin.value} {plugin.version}".encode() if not files else b"", digest_size=16)
+    for file in files:
+        digest.update(Path(file).read_bytes())
+    return digest.hexdigest()
+
+
+def file_of(module: str) -> str | None:
+    """The file an imported module came from."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return file if file and Path(file).is_file() else None

@@ -43,34 +43,41 @@ def quiet_surroundings(monkeypatch, tmp_path):
     monkeypatch.setenv("XAIBENCH_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.fixture
-def installed(tmp_path, monkeypatch):
-    """Install folders of tests/plugin for this process and for the command; returns where they went."""
+@pytest.fixture(autouse=True)
+def forgotten_modules(tmp_path):
+    """No test sees a module that another test has written and imported."""
     before = set(sys.modules)
-
-    def install(*folders: str) -> Path:
-        site = install_into(tmp_path / "site", *folders)
-        monkeypatch.syspath_prepend(site)
-        monkeypatch.setenv("PYTHONPATH", str(site))
-        return site
-
-    yield install
+    yield
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
             del sys.modules[name]
 
 
 @pytest.fixture
-def command(tmp_path):
-    """Run `xaibench ...` in a process of its own, in an empty folder."""
+def installed(tmp_path, monkeypatch):
+    """Install folders of tests/plugin for this process and for the command; returns where they went."""
 
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def install(*folders: str) -> Path:
+        site = install_into(tmp_path / "site", *folders)
+        monkeypatch.syspath_prepend(site)
+        monkeypatch.setenv("PYTHONPATH", str(site), prepend=os.pathsep)
+        return site
+
+    return install
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Run `xaibench ...` in a process of its own, in an empty folder, with `site` first on its path."""
+
+    def run(*arguments: str, site: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+        path = os.pathsep.join(filter(None, [str(site or ""), os.environ.get("PYTHONPATH", "")]))
         return subprocess.run(
             [sys.executable, "-P", "-m", "xaibench", *arguments],
             capture_output=True,
             text=True,
             cwd=tmp_path,
-            env={**os.environ, **environment},
+            env={**os.environ, "PYTHONPATH": path, **environment},
             timeout=120,
             check=False,
         )

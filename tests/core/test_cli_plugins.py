@@ -147,7 +147,7 @@ def test_a_name_of_two_kinds_is_asked_back(tmp_path, monkeypatch, command):
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Name: twice\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[xaibench.models]\ncorner = m:a\n[xaibench.explainers]\ncorner = m:a\n")
-    done = command("info", "corner", PYTHONPATH=str(info.parent))
+    done = command("info", "corner", site=info.parent)
     assert done.returncode == 2
     assert "say `xaibench info model corner` or `xaibench info explainer corner`" in done.stderr
 
@@ -171,7 +171,7 @@ def test_info_on_a_command_points_to_its_origin(installed, command):
 
 def test_the_doctor_shows_the_traceback_of_what_is_broken_and_ends_with_1(installed, command):
     site = installed("good", "raises")
-    done = command("plugins", "doctor", "explainers")
+    done = command("plugins", "doctor", "commands")
     assert done.returncode == 1
     assert f'File "{site / "raises_at_import.py"}", line 3' in done.stdout
     assert "RuntimeError: vendorlib 9 is needed, but 3 is installed" in done.stdout
@@ -200,7 +200,7 @@ def test_a_distribution_installed_by_pip_is_found_and_works(tmp_path, command):
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     offline = ["--no-index", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, *offline, "--target", str(site), str(source)], check=True, capture_output=True, timeout=120)
-    row = listed(command, "explainers", PYTHONPATH=str(site))["corner"]
+    row = listed(command, "explainers", site=site)["corner"]
     assert (row["distribution"], row["version"], row["status"]) == ("corner-explainer", "1.2", "ok")
-    assert command("corners", PYTHONPATH=str(site)).stdout == "top-left\nbottom-right\n"
-    assert "corner" in command("info", "corner", PYTHONPATH=str(site)).stdout
+    assert command("corners", site=site).stdout == "top-left\nbottom-right\n"
+    assert "corner" in command("info", "corner", site=site).stdout

@@ -45,7 +45,7 @@ def test_help_says_which_verb_points_nowhere(tmp_path, command):
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Name: lost\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[xaibench.commands]\nlost = lost_module:command\n")
-    done = command("--help", PYTHONPATH=str(info.parent))
+    done = command("--help", site=info.parent)
     assert "broken: points nowhere: there is no module lost_module" in done.stdout
 
 
@@ -62,11 +62,11 @@ def test_a_verb_that_is_no_command_is_broken(tmp_path, command):
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Name: odd\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[xaibench.commands]\nodd = os:getcwd\nlist = os:getcwd\n")
-    done = command("odd", PYTHONPATH=str(info.parent))
+    done = command("odd", site=info.parent)
     assert done.returncode == 4
     assert "is no click.Command" in done.stderr
-    assert command("list", "engines", PYTHONPATH=str(info.parent)).returncode == 0
-    assert command("odd:list", PYTHONPATH=str(info.parent)).returncode == 4
+    assert command("list", "engines", site=info.parent).returncode == 0
+    assert command("odd:list", site=info.parent).returncode == 4
 
 
 def test_two_strangers_with_one_verb_are_told_apart(tmp_path, command):
@@ -76,10 +76,10 @@ def test_two_strangers_with_one_verb_are_told_apart(tmp_path, command):
         (info / "METADATA").write_text(f"Name: {name}\nVersion: 1\n")
         (info / "entry_points.txt").write_text("[xaibench.commands]\nsame = verbs:same\n")
     (tmp_path / "site" / "verbs.py").write_text("import click\nsame = click.command()(lambda: print('done'))\n")
-    done = command("same", PYTHONPATH=str(tmp_path / "site"))
+    done = command("same", site=tmp_path / "site")
     assert done.returncode == 2
     assert "command 'same' is ambiguous: say one:same or two:same" in done.stderr
-    assert command("two:same", PYTHONPATH=str(tmp_path / "site")).stdout == "done\n"
+    assert command("two:same", site=tmp_path / "site").stdout == "done\n"
 
 
 def test_an_unknown_verb_is_answered_with_the_nearest(command):

@@ -34,7 +34,7 @@ def package(tmp_path, monkeypatch):
         "class Silent:\n    card = 1\n"
         "def make(a=(1,\n  2)):\n    r'''Makes \\d one.'''\n"
         "made = Documented()\n"
-        "table = {'x': Documented}\n"
+        "table = {'x': Conditional}\n"
     )
     (folder / "open.py").write_text("from elsewhere import *\n")
     (folder / "dynamic.py").write_text("def __getattr__(name):\n    return 1\n")

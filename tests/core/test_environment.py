@@ -22,7 +22,7 @@ def repository(tmp_path):
     source = tmp_path / "repository" / "plugin"
     source.mkdir(parents=True)
     (source / "pyproject.toml").write_text("[project]\n")
-    git(source, "init", "--quiet")
+    git(source.parent, "init", "--quiet")
     git(source, "add", ".")
     git(source, "commit", "--quiet", "-m", "first")
     return source

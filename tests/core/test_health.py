@@ -3,34 +3,30 @@ import time
 import pytest
 
 from xaibench.discovery import Plugin, discover
-from xaibench.health import check, examine
+from xaibench.health import GRACE, check, examine
 
 
 @pytest.fixture
 def crashing(installed):
-    """Seven plugins in order, of which the third from each end ends its process in a way of its own."""
+    """Seven plugins in order, of which four end or stop their process, each in its own way."""
     installed("crashes")
     return [plugin for plugin in discover() if plugin.distribution == "crashes"]
 
 
-def test_a_plugin_that_ends_or_stops_the_process_is_blamed_alone(crashing):
+def test_a_plugin_that_ends_or_stops_the_process_is_blamed_alone_and_shown_where(crashing):
     health = {plugin.name: result for plugin, result in examine(crashing, timeout=3).items()}
     assert {name for name, result in health.items() if result.ok} == {"a-well", "c-well", "g-well"}
     assert health["b-exits"].error == "Crash: it ends the process with exit code 7"
     assert health["d-quits"].error == "SystemExit: go away"
     assert health["e-hangs"].error == "Timeout: it does not finish loading within 3 seconds"
     assert health["f-dies"].error == "Crash: it ends the process with signal SIGSEGV"
-
-
-def test_a_hang_and_a_crash_say_where_they_happen(crashing):
-    health = {plugin.name: result for plugin, result in examine(crashing[4:6], timeout=3).items()}
     assert 'crashes_hang.py", line 5' in health["e-hangs"].traceback
     assert 'crashes_signal.py", line 6' in health["f-dies"].traceback
 
 
 def test_a_slow_plugin_has_its_own_time_not_that_of_all(tmp_path, monkeypatch):
     card = "card = SimpleNamespace(name='slow', summary='Slow')\n    def render(self, results, folder): ..."
-    source = f"import time\nfrom types import SimpleNamespace\ntime.sleep(1.5)\nclass Slow:\n    {card}\n"
+    source = f"import time\nfrom types import SimpleNamespace\ntime.sleep(1.2)\nclass Slow:\n    {card}\n"
     slow = []
     for name in ("slow_one", "slow_two", "slow_three"):
         (tmp_path / f"{name}.py").write_text(source)
@@ -38,7 +34,7 @@ def test_a_slow_plugin_has_its_own_time_not_that_of_all(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     before = time.monotonic()
     assert all(result.ok for result in examine(slow, timeout=2).values())
-    assert time.monotonic() - before > 4.5  # or else nothing was slow
+    assert time.monotonic() - before > 2 + GRACE  # or else they had enough time together
 
 
 def test_what_needs_a_parameter_or_data_is_not_broken(tmp_path, monkeypatch):

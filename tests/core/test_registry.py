@@ -20,7 +20,7 @@ class Mine:
         if samples < 0:
             raise ValueError("samples must be positive")
         self.samples = samples
-        self.card = SimpleNamespace(name="mine", summary="Mine", family="cam",
+        self.card = SimpleNamespace(name="mine", summary="Mine", family="cam", tags=set("hgfedcba"),
                                     profiles={"quick": {"samples": 2}, "wrong": {"sample": 3}})
 
     def explain(self, classifier, batch): ...
@@ -83,6 +83,10 @@ def test_a_strangers_card_is_completed_by_the_defaults_of_the_contract(installed
     card = create("explainers", "corner").card
     assert card["needs"] == ["gradients", "prior"]
     assert (card["version"], card["sign"], card["stochastic"], card["class_sensitive"]) == (1, "positive", False, False)
+
+
+def test_sets_on_a_card_become_sorted_lists(mine):
+    assert create("explainers", f"{mine}:Mine").card["tags"] == list("abcdefgh")
 
 
 def test_a_reference_makes_the_same_plugin_again(installed):
@@ -155,7 +159,6 @@ def test_a_factory_in_an_importable_module_is_a_plugin(mine, monkeypatch):
     loaded = create("explainers", "mine:needy(layer=conv1, depth=3)")
     assert loaded.plugin.rest == {"layer": "conv1", "depth": 3}
     assert loaded.reference == "mine:needy(depth=3, layer=conv1)"
-    monkeypatch.delitem(sys.modules, "mine")
 
 
 def test_an_object_with_a_card_is_a_plugin_without_parameters(mine):
@@ -310,23 +313,28 @@ def test_a_pattern_without_a_match_is_refused():
 # ------------------------------------------------------------ source
 
 
-def test_editing_a_strangers_source_changes_its_digest(mine):
+def test_an_edited_file_is_run_anew_and_has_another_digest(mine):
     before = create("explainers", f"{mine}:Mine")
     assert create("explainers", f"{mine}:Mine").source == before.source
-    mine.write_text(MINE + "\n# edited\n")
+    mine.write_text(MINE.replace("samples: int = 5", "samples: int = 6"))
     after = create("explainers", f"{mine}:Mine")
+    assert (before.params["samples"], after.params["samples"]) == (5, 6)
     assert before.source
     assert after.source != before.source
 
 
-def test_the_digest_is_of_the_file_that_defines_the_factory(mine, monkeypatch):
-    (mine.parent / "reexports.py").write_text("from mine import Mine, instance\n")
+@pytest.mark.parametrize("attribute", ["Mine", "instance", "needy", "partial"])
+@pytest.mark.parametrize("edited", ["mine.py", "reexports.py"])
+def test_editing_either_the_definition_or_what_names_it_changes_the_digest(mine, monkeypatch, attribute, edited):
+    (mine.parent / "reexports.py").write_text(
+        "from functools import partial as p\nfrom mine import Mine, instance, needy\npartial = p(Mine, samples=3)\n"
+    )
     monkeypatch.syspath_prepend(mine.parent)
-    direct = create("explainers", "mine:Mine").source
-    assert create("explainers", "reexports:Mine").source == direct
-    assert create("explainers", "reexports:instance").source == direct
-    for name in ("mine", "reexports"):
-        monkeypatch.delitem(sys.modules, name)
+    given = "(layer=a)" if attribute == "needy" else ""
+    before = create("explainers", f"reexports:{attribute}{given}").source
+    (mine.parent / edited).write_text((mine.parent / edited).read_text() + "# edited\n")
+    after = create("explainers", f"reexports:{attribute}{given}").source
+    assert (after != before) is (attribute != "partial" or edited == "reexports.py")
 
 
 def test_what_is_built_in_has_a_version_instead_of_a_digest():
