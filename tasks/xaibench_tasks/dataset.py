@@ -1,0 +1,139 @@
+"""From records, steps and splits to a task: what every dataset of files has in common."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xaibench.contracts import Entry, Sample, TaskCard
+from xaibench.errors import DataError, UsageError
+from xaibench_tasks.cache import PixelCache
+from xaibench_tasks.ledger import Ledger
+from xaibench_tasks.pictures import decode
+from xaibench_tasks.records import draw
+from xaibench_tasks.splits import Splitting, assign
+from xaibench_tasks.steps import Frame, run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from xaibench.contracts import Split
+    from xaibench_tasks.records import Record
+    from xaibench_tasks.sources import Source
+    from xaibench_tasks.steps import Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetCard(TaskCard):
+    """A task whose data must be fetched."""
+
+    layout: str = ""  # what must lie where
+    published: Mapping[str, int] = field(default_factory=dict)  # counts to expect
+
+
+class Dataset:
+    """Base of tasks on files: give it records and steps, and it is a task. Pixels are decoded once and kept."""
+
+    def __init__(
+        self,
+        *,
+        card: DatasetCard,
+        classes: tuple[str, ...],
+        shape: tuple[int, int, int],
+        source: Source,
+        records: Sequence[Record],
+        steps: Sequence[Step],
+        splitting: Splitting,
+        on_error: str = "raise",
+    ) -> None:
+        if on_error not in ("raise", "skip"):
+            raise UsageError(f"on_error={on_error!r}: give 'raise' or 'skip'")
+        self.card, self.classes, self.shape, self.source = card, classes, shape, source
+        self.steps, self.splitting, self.folds = tuple(steps), splitting, splitting.folds
+        self.ledger = Ledger(source)
+        self.skipped: dict[str, str] = {}  # id -> why, under on_error="skip"
+        self.records = self._usable(records) if on_error == "skip" else list(records)
+        if not self.records:
+            raise DataError(f"{card.name}: no usable image in {source.path}; see `xaibench data check {card.name}`")
+        self._index = {record.id: at for at, record in enumerate(self.records)}
+        if len(self._index) != len(self.records):
+            twice = Counter(record.id for record in records).most_common(1)[0][0]
+            raise DataError(f"{card.name}: the id {twice!r} occurs twice")
+
+    def _usable(self, records: Sequence[Record]) -> list[Record]:
+        """Leave out what cannot be decoded, and remember why."""
+        for record in records:
+            if trouble := next(filter(None, map(self.ledger.trouble, record.files())), ""):
+                self.skipped[record.id] = trouble
+        return [record for record in records if record.id not in self.skipped]
+
+    @cached_property
+    def _assigned(self) -> list[dict[str, Split]]:
+        return assign(self.records, self.splitting)
+
+    def fingerprint(self) -> str:
+        """Changes with any byte of any file that is used, and with how it is used."""
+        digest = hashlib.blake2b(digest_size=16)
+        for line in (self.card.name, self.card.version, self.classes, self.shape, self.steps, self.splitting):
+            digest.update(f"{line!r}\n".encode())
+        for record in self.records:
+            contents = [self.ledger.digest(name) for name in record.files()]
+            known = (record.id, record.patient, record.label, record.lesions, record.official, contents)
+            digest.update(f"{known!r}\n".encode())
+        self.ledger.save()
+        return f"{self.card.name}@{self.card.version} images={len(self.records)} content={digest.hexdigest()}"
+
+    def entries(self, split: Split, fold: int) -> Sequence[Entry]:
+        """One split, in the order of the records."""
+        if not 0 <= fold < self.folds:
+            raise UsageError(f"{self.card.name} has {self.folds} folds, counted from 0; fold {fold} was asked for")
+        assigned = self._assigned[fold]
+        return [
+            Entry(record.id, record.patient, record.label) for record in self.records if assigned[record.id] == split
+        ]
+
+    def load(self, entry: Entry) -> Sample:
+        """From the cache; decoded, prepared and kept on first use."""
+        if entry.id not in self._index:
+            raise DataError(f"{entry.id} is no image of {self.card.name}: load what `entries` of this task returned")
+        index = self._index[entry.id]
+        frame = self._cache.get(index)
+        if frame is None:
+            self._cache.put(index, self.prepare(self.records[index]))
+            frame = self._cache.get(index)
+        if frame is None:
+            raise DataError(f"the cache {self._cache.folder} loses what is written: remove it and try again")
+        return Sample(entry, frame.image, frame.masks)
+
+    @cached_property
+    def _cache(self) -> PixelCache:
+        key = hashlib.blake2b(f"{self.fingerprint()} 1".encode(), digest_size=16).hexdigest()
+        return PixelCache(key, self.shape, [len(record.lesions) for record in self.records])
+
+    def film(self, record: Record) -> Frame:
+        """A record as it is on disk, nothing done to it."""
+        pixels = decode(record.image, self.source.read(record.image)).pixels
+        shape = (pixels.shape[0], pixels.shape[1])
+        return Frame(pixels, tuple(draw(outline, shape, self.source) for outline in record.lesions))
+
+    def steps_for(self, record: Record) -> Sequence[Step]:
+        """The steps of one record; override where they depend on it. What they depend on must be in the record."""
+        del record
+        return self.steps
+
+    def prepare(self, record: Record) -> Frame:
+        """Decode and prepare, channels first."""
+        done = run(self.film(record), self.steps_for(record))
+        image = done.image[None] if done.image.ndim == 2 else np.moveaxis(done.image, -1, 0)
+        if image.shape != self.shape:
+            raise DataError(f"{record.image} is {image.shape} after all steps, not {self.shape}")
+        return Frame(np.ascontiguousarray(image, np.float32), done.masks, done.rescued)
+
+    def rescued(self) -> int:
+        """Lesions kept at one pixel among the images decoded so far."""
+        return int(sum(max(int(flag) - 1, 0) for flag in self._cache.flags))

@@ -1,0 +1,99 @@
+"""What is known of each file of a source: hashes of its content and of its pixels, and how it looks."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.fft import dctn
+
+from xaibench.caching import cache_root
+from xaibench.errors import DataError
+from xaibench.files import read_json, write_json
+from xaibench_tasks.pictures import decode
+from xaibench_tasks.steps import resized
+
+if TYPE_CHECKING:
+    from xaibench.contracts import Floats
+    from xaibench_tasks.sources import Source
+
+Page = dict[str, str]
+
+
+class Ledger:
+    """Facts per file, made when asked for, valid until the file's size or time of change is another."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        label = hashlib.blake2b(str(source.path.absolute()).encode(), digest_size=16).hexdigest()
+        self.file = cache_root() / "ledgers" / f"{label}.json"
+        self.pages: dict[str, Page] = read_json(self.file) or {}
+        self._changed = False
+
+    def _page(self, name: str) -> Page:
+        stamp = self.source.stamp(name)
+        page = self.pages.get(name)
+        if page is None or page["stamp"] != stamp:
+            page = self.pages[name] = {"stamp": stamp}
+        return page
+
+    def digest(self, name: str) -> str:
+        """Hash of the bytes."""
+        page = self._page(name)
+        if "content" not in page:
+            page["content"] = _hash(self.source.read(name))
+            self._changed = True
+        return page["content"]
+
+    def trouble(self, name: str) -> str:
+        """Why an image file cannot be used; nothing if it can."""
+        try:
+            return self._looked_at(name).get("trouble", "")
+        except DataError as error:
+            return str(error)
+
+    def pixels(self, name: str) -> str:
+        """Hash of the decoded pixels: equal for two files of one image, whatever their headers."""
+        return self._looked_at(name).get("pixels", "")
+
+    def look(self, name: str) -> int | None:
+        """Perceptual hash of 64 bits; none for a file that cannot be decoded or shows nothing."""
+        text = self._looked_at(name).get("look", "")
+        return int(text, 16) if text else None
+
+    def _looked_at(self, name: str) -> Page:
+        page = self._page(name)
+        if "look" not in page:
+            content = self.source.read(name)
+            page |= {"content": _hash(content), "pixels": "", "look": "", "trouble": ""}
+            self._changed = True
+            try:
+                pixels = decode(name, content).pixels
+            except DataError as error:
+                page["trouble"] = str(error)
+            else:
+                page["pixels"] = _hash(pixels.tobytes() + str(pixels.shape).encode())
+                page["look"] = perceptual_hash(pixels)
+        return page
+
+    def save(self) -> None:
+        """Keep what was found."""
+        if self._changed:
+            write_json(self.file, self.pages)
+            self._changed = False
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def perceptual_hash(pixels: Floats) -> str:
+    """64 signs of the low frequencies of a 32 x 32 thumbnail (pHash); nothing for an image of one tone."""
+    grey = pixels if pixels.ndim == 2 else pixels.mean(axis=2)
+    small = resized(grey, 32, 32)
+    if float(np.ptp(small)) < 1e-3:
+        return ""
+    low = dctn(small.astype(np.float64), norm="ortho")[:9, :9].ravel()[1:65]
+    bits = low > np.median(low)
+    return f"{int(''.join('1' if bit else '0' for bit in bits), 2):016x}"

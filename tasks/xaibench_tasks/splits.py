@@ -1,0 +1,111 @@
+"""Split images by patient: stratified, seeded, the same on every machine."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from xaibench.errors import DataError, UsageError
+from xaibench.seeds import derive
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from xaibench.contracts import Split
+    from xaibench_tasks.records import Record
+
+    Assignment = dict[str, Split]  # id -> split
+
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splitting:
+    """How to split. `folds=1` holds out `test`; more folds take turns in testing."""
+
+    folds: int = 1
+    val: float = 0.15  # share of all images
+    test: float = 0.15  # with one fold; with k folds it is 1/k
+    seed: int = 0
+    official: bool = False  # keep the publisher's splits; one that has no val gets `val` of train
+    conflict: Literal["test", "train", "keep"] = "test"  # where a patient goes whom the publisher put into both
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.folds <= 100 or (self.official and self.folds != 1):
+            raise UsageError(f"folds={self.folds}: give 1 to 100, and 1 with the official split")
+        shares = {"val": self.val, "test": self.test if self.folds == 1 else 1 / self.folds}
+        if not all(0 < share < 1 for share in shares.values()) or sum(shares.values()) >= 1:
+            raise UsageError(f"val={self.val}, test={self.test}: give shares above 0 that leave some to train on")
+
+
+def assign(records: Sequence[Record], how: Splitting) -> list[Assignment]:
+    """For every fold, the split of every image. No patient is in two splits, unless conflict="keep" keeps one there."""
+    if how.official:
+        return [_official(records, how)]
+    parts = _parts(records, how)
+    return [_fold(records, how, test) for test in parts]
+
+
+def _parts(records: Sequence[Record], how: Splitting) -> list[set[str]]:
+    """The patients of each fold's test set."""
+    if how.folds == 1:
+        return [_deal(records, {"rest": 1 - how.test, "test": how.test}, (how.seed, "test"))["test"]]
+    names = {str(fold): 1 / how.folds for fold in range(how.folds)}
+    dealt = _deal(records, names, (how.seed, "folds"))
+    return [dealt[name] for name in names]
+
+
+def _fold(records: Sequence[Record], how: Splitting, test: set[str]) -> Assignment:
+    rest = [record for record in records if record.patient not in test]
+    share = how.val / (1 - (how.test if how.folds == 1 else 1 / how.folds))
+    val = _deal(rest, {"train": 1 - share, "val": share}, (how.seed, "val"))["val"]
+    return {record.id: _which(record.patient, test, val) for record in records}
+
+
+def _which(patient: str, test: set[str], val: set[str]) -> Split:
+    return "test" if patient in test else "val" if patient in val else "train"
+
+
+def _official(records: Sequence[Record], how: Splitting) -> Assignment:
+    unplaced = [record.id for record in records if not record.official]
+    if unplaced:
+        raise DataError(f"no official split is known for {len(unplaced)} images, such as {unplaced[0]}")
+    assigned: Assignment = {record.id: record.official for record in records if record.official}
+    if how.conflict != "keep":
+        for patient in conflicts(records):
+            assigned |= {record.id: how.conflict for record in records if record.patient == patient}
+    if "val" not in assigned.values():
+        tested = {record.patient for record in records if assigned[record.id] == "test"}
+        learned = [record for record in records if assigned[record.id] == "train" and record.patient not in tested]
+        val = _deal(learned, {"train": 1 - how.val, "val": how.val}, (how.seed, "val"))["val"]
+        assigned |= {record.id: "val" for record in learned if record.patient in val}
+    return assigned
+
+
+def conflicts(records: Sequence[Record]) -> list[str]:
+    """The patients whom the publisher put into more than one split."""
+    places: dict[str, set[str]] = defaultdict(set)
+    for record in records:
+        places[record.patient].add(record.official)
+    return sorted(patient for patient, found in places.items() if len(found) > 1)
+
+
+def _deal(records: Sequence[Record], shares: Mapping[str, float], seed: tuple[int, str]) -> dict[str, set[str]]:
+    """Deal patients out, those with like labels one after another, each to whom most images are due."""
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        groups[record.patient].append(record)
+
+    def order(patient: str) -> tuple[tuple[int, ...], int, str]:
+        labels = sorted({record.label for record in groups[patient]}, reverse=True)
+        return tuple(labels), derive("split", *seed, patient), patient
+
+    hands: dict[str, set[str]] = {name: set() for name in shares}
+    given = dict.fromkeys(shares, 0)
+    for patient in sorted(groups, key=order):
+        seen = sum(given.values()) + len(groups[patient])
+        due = max(shares, key=lambda name: shares[name] * seen - given[name])
+        hands[due].add(patient)
+        given[due] += len(groups[patient])
+    return hands

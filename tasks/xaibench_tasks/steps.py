@@ -1,0 +1,107 @@
+"""Preprocessing: small named steps that move an image and its masks together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from PIL import Image
+
+from xaibench_tasks.records import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xaibench.contracts import Floats, Mask
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """An image with its lesions on the way through the steps."""
+
+    image: Floats  # [H, W] or [H, W, 3] in [0, 1]
+    masks: tuple[Mask, ...] = ()
+    rescued: int = 0  # lesions that vanished in resizing and were kept at one pixel
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.image.shape[0], self.image.shape[1]
+
+
+class Step(Protocol):
+    """A change of image and masks. Its `repr` is part of the identity of what it makes."""
+
+    def __call__(self, frame: Frame) -> Frame:
+        """The frame after the step."""
+
+
+@dataclass(frozen=True)
+class Resize:
+    """To rows x columns: area average for the image, nearest neighbour for masks; no lesion is lost."""
+
+    rows: int
+    columns: int
+
+    def __call__(self, frame: Frame) -> Frame:
+        """Stretches; put a crop or a pad before it to keep proportions."""
+        if frame.shape == (self.rows, self.columns):
+            return frame
+        kept = [self._mask(mask) for mask in frame.masks]
+        image = resized(frame.image, self.rows, self.columns)
+        rescued = frame.rescued + sum(was_lost for _, was_lost in kept)
+        return replace(frame, image=image, masks=tuple(mask for mask, _ in kept), rescued=rescued)
+
+    def _mask(self, mask: Mask) -> tuple[Mask, bool]:
+        """The small mask; one that vanished keeps the pixel of its centre."""
+        small = nearest(mask, (self.rows, self.columns))
+        if small.any() or not mask.any():
+            return small, False
+        small = small.copy()
+        row, column = (
+            min(int((where.mean() + 0.5) * new / old), new - 1)
+            for where, new, old in zip(np.nonzero(mask), small.shape, mask.shape, strict=True)
+        )
+        small[row, column] = True
+        return small, True
+
+
+def resized(image: Floats, rows: int, columns: int) -> Floats:
+    """Area average when it shrinks, bilinear when it grows."""
+    shrinks = rows <= image.shape[0] and columns <= image.shape[1]
+    how = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
+    planes = image[..., None] if image.ndim == 2 else image
+    done = [
+        np.asarray(Image.fromarray(np.ascontiguousarray(planes[..., channel])).resize((columns, rows), how))
+        for channel in range(planes.shape[2])
+    ]
+    stacked: Floats = np.clip(np.stack(done, axis=-1), 0, 1, dtype=np.float32)
+    return stacked[..., 0] if image.ndim == 2 else stacked
+
+
+@dataclass(frozen=True)
+class Grey:
+    """Colour to grey, by the luminance of Rec. 601; grey stays as it is."""
+
+    def __call__(self, frame: Frame) -> Frame:
+        """One channel."""
+        if frame.image.ndim == 2:
+            return frame
+        return replace(frame, image=frame.image @ np.array([0.299, 0.587, 0.114], np.float32))
+
+
+@dataclass(frozen=True)
+class Rgb:
+    """Grey to three equal channels; colour stays as it is."""
+
+    def __call__(self, frame: Frame) -> Frame:
+        """Three channels."""
+        return frame if frame.image.ndim == 3 else replace(frame, image=np.stack([frame.image] * 3, axis=-1))
+
+
+def run(frame: Frame, steps: Sequence[Step]) -> Frame:
+    """All steps in order."""
+    for step in steps:
+        frame = step(frame)
+    return frame
