@@ -175,3 +175,11 @@ class Confidence:
         with torch.inference_mode():
             probabilities = case.classifier.logits(torch.from_numpy(case.images)).softmax(1).numpy()
         return probabilities[np.arange(len(case.targets)), case.targets]
+
+
+class Plain(Blobs):
+    """Images without any lesion."""
+
+    def load(self, entry):
+        sample = super().load(entry)
+        return Sample(sample.entry, sample.image)

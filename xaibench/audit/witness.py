@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from xaibench.contracts import Floats, Mask, Sample, Task
 
 MODEL = "oracle-lesion"
-# From best to worst: the truth, the truth under more and more noise, and noise alone.
-LADDER = ("roi", "roi-degraded(noise=0.2)", "roi-degraded(noise=0.4)", "random")
+# From best to worst: the truth, the truth under more and more noise, noise alone. The levels are such that a metric
+# which looks at one pixel only can still tell them apart.
+LADDER = ("roi", "roi-degraded(noise=0.5)", "roi-degraded(noise=0.6)", "random")
 DISPLACED = "displaced"  # the truth, in the wrong place
 
 
@@ -59,7 +60,8 @@ class Witness:
         """Raw maps [B, H, W] of one rung of the ladder."""
         if rung == DISPLACED:
             return displace(self.maps(LADDER[0], variant), self.masks)
-        seeds = tuple(derive("audit", rung, variant, sample.entry.id) for sample in self.samples)
+        # The same noise on every rung: only its level differs.
+        seeds = tuple(derive("audit", variant, sample.entry.id) for sample in self.samples)
         batch = Batch(
             images=torch.from_numpy(self.images),
             targets=torch.tensor(self.predictions),
