@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
 from xaibench_tasks.checking import Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 TABLES = (
     "calc_case_description_test_set.csv",
@@ -155,3 +156,19 @@ def _repeated(lesions: list[Lesion]) -> list[Finding]:
         if first != lesion.where:
             findings.append(Finding("error", lesion.where, f"{lesion.mask.folder} is already in {first}"))
     return findings
+
+
+def by_film(rows: Sequence[Lesion]) -> dict[str, list[Lesion]]:
+    """Lesions of each film folder."""
+    films: dict[str, list[Lesion]] = defaultdict(list)
+    for row in rows:
+        films[row.film.folder].append(row)
+    return dict(films)
+
+
+def by_breast_view(rows: Sequence[Lesion]) -> dict[tuple[str, str, str], list[Lesion]]:
+    """Lesions of each film, whichever table lists them."""
+    films: dict[tuple[str, str, str], list[Lesion]] = defaultdict(list)
+    for row in rows:
+        films[row.breast_view].append(row)
+    return dict(films)
