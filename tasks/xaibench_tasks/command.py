@@ -30,7 +30,7 @@ def show(task: str, out: Path | None, split: str, count: int) -> None:
     from xaibench.registry import create
     from xaibench_tasks.sheet import contact_sheet
 
-    plugin = create("xaibench.tasks", task).plugin
+    plugin = create("tasks", task).plugin
     file = out or Path(f"{plugin.card.name}-{split}.png")
     file.parent.mkdir(parents=True, exist_ok=True)
     contact_sheet(plugin, cast("Split", split), count).save(file, "PNG")

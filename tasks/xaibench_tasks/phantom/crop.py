@@ -36,4 +36,4 @@ def _weights(middle: float, half: float, film: int, size: int) -> Floats:
     """Matrix [size, film] of linear interpolation along one side."""
     at = middle - half + (np.arange(size) + 0.5) * (2 * half / size) - 0.5
     weights = np.clip(1 - np.abs(at[:, None] - np.arange(film)[None, :]), 0, 1)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)

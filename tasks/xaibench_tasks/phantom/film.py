@@ -40,6 +40,8 @@ class Plan:
     marker: Shape | None = None
     contrast: float = 1.0
     crop: float | None = None
+    reach: float = 0.42  # the least, of the breast from the chest wall
+    grain: float = NOISE
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +56,7 @@ class Drawn:
 def draw_film(rng: Generator, plan: Plan, size: int) -> Drawn:
     """Draw a film; a crop comes from a film twice as large."""
     full = size if plan.crop is None else 2 * size
-    breast = draw_breast(rng, plan.view, full)
+    breast = draw_breast(rng, plan.view, full, plan.reach)
     image = draw_tissue(rng, breast, plan.patient.density)
     lesions: list[Mask] = []
     for area in plan.patient.areas:
@@ -65,7 +67,7 @@ def draw_film(rng: Generator, plan: Plan, size: int) -> Drawn:
             lesions.append(mask)
     image += BACKGROUND
     marker = _mark(rng, plan, image)
-    image += NOISE * np.sqrt(np.clip(image, 0.1, 1)) * rng.standard_normal(image.shape, dtype=np.float32)
+    image += plan.grain * np.sqrt(np.clip(image, 0.1, 1)) * rng.standard_normal(image.shape, dtype=np.float32)
     np.clip(image, 0, 1, out=image)
     regions = {} if marker is None else {"marker": marker}
     return _mirrored(_cropped(Drawn(image, tuple(lesions), regions), plan.crop, size), plan.patient.right)

@@ -1,7 +1,8 @@
 """Lesions and their masks: circumscribed and spiculated masses, calcification clusters of both kinds.
 
 Every lesion is a *level* over its surroundings: small inside, growing outwards. Its mask is the set of the n pixels of
-breast with the smallest level, so the area is exact wherever the lesion lies, and the drawing follows the same level.
+breast with the smallest level, so the area is exact wherever the lesion lies. The drawing follows the same level and
+changes no pixel outside the mask.
 """
 
 from __future__ import annotations
@@ -13,11 +14,16 @@ import numpy as np
 from scipy.spatial import ConvexHull
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from numpy.random import Generator
     from numpy.typing import NDArray
 
     from xaibench.contracts import Floats, Mask
     from xaibench_tasks.phantom.outline import Breast
+
+    Numbers: TypeAlias = NDArray[np.float64]
+    Specks: TypeAlias = tuple[Numbers, Numbers, Numbers]  # centres [n, 2] as x, y; widths [n]; heights [n]
 
 Kind = Literal["mass", "calcifications"]
 
@@ -89,15 +95,15 @@ def _threshold(level: Floats, spot: Spot, pixels: int) -> float:
 
 
 def _circumscribed(rng: Generator, spot: Spot, pixels: int) -> tuple[Mask, Floats]:
-    """A smooth oval of even brightness, with a sharp margin and a faint dark halo."""
+    """A smooth oval of even brightness, with a sharp margin."""
     r, theta = np.hypot(spot.x, spot.y), np.arctan2(spot.y, spot.x) + rng.uniform(0, 2 * np.pi)
     flat, lobes = rng.uniform(0.0, 0.2), rng.uniform(0.0, 0.06)
-    level = r / (1 + flat * np.cos(2 * theta) + lobes * np.cos(3 * theta + rng.uniform(0, 6.3)))
+    outline = 1 + flat * np.cos(2 * theta) + lobes * np.cos(3 * theta + rng.uniform(0, 6.3))
+    level = np.asarray(r / outline, np.float32)
     level /= max(_threshold(level, spot, pixels), 1e-6)
     margin = np.clip((1 - level) * np.sqrt(pixels / np.pi) / 1.5, 0, 1)
-    halo = np.exp(-(((level - 1.1) / 0.1) ** 2)) * (level > 1)
     dome = 0.75 + 0.25 * np.sqrt(np.clip(1 - level**2, 0, 1))
-    glow = rng.uniform(0.26, 0.36) * (margin * dome - 0.2 * halo)
+    glow = rng.uniform(0.26, 0.36) * margin * dome
     return (level < 1) & spot.breast, glow.astype(np.float32)
 
 
@@ -111,7 +117,7 @@ def _spiculated(rng: Generator, spot: Spot, pixels: int) -> tuple[Mask, Floats]:
     level = r / np.maximum(core, reach)
     scale = max(_threshold(level, spot, pixels), 1e-6)
     body = np.clip(1.15 - r / (core * scale), 0, 1) ** 0.7
-    glow = rng.uniform(0.45, 0.6) * np.maximum(body, 0.75 * lines * np.clip(1.1 - level / scale, 0, 1) ** 0.5)
+    glow = rng.uniform(0.45, 0.6) * np.maximum(body, 0.75 * lines * np.clip(1 - level / scale, 0, 1) ** 0.4)
     inside = level < scale
     return inside & spot.breast, (glow * inside).astype(np.float32)
 
@@ -125,24 +131,23 @@ def _spicules(rng: Generator, r: Floats, theta: Floats, thin: float) -> tuple[Fl
     for turn, bend, length in zip(turns, bends, rng.uniform(0.8, 1.6, count), strict=True):
         away = np.abs((theta - turn - bend * r + np.pi) % (2 * np.pi) - np.pi)
         reach = np.maximum(reach, length * np.clip(1.1 - away / 0.3, 0, 1))
-        lines = np.maximum(lines, np.exp(-((r * away / max(0.05, thin)) ** 2)) * (r < length))
+        lines = np.maximum(lines, np.exp(-((r * away / max(0.05, thin)) ** 2)))
     return reach, lines
 
 
 def _cluster(rng: Generator, spot: Spot, malignant: bool, pixels: int) -> tuple[Mask, Floats]:
     """Specks, and as the mask their convex hull with a margin."""
-    radius = np.sqrt(pixels / np.pi)
-    points, sigma, height = (_segment if malignant else _scatter)(rng, radius)
+    specks = points, _, _ = (_segment if malignant else _scatter)(rng, pixels)
     points *= np.sqrt(0.55 * pixels / ConvexHull(points).volume)  # in the plane, `volume` is the area
     hull = ConvexHull(points).equations
     level = np.max([a * spot.x + b * spot.y + c for a, b, c in hull], axis=0)
     mask = (level < _threshold(level, spot, pixels)) & spot.breast
-    return mask, _specks(spot, points, sigma, height) * mask
+    return mask, _specks(spot, specks) * mask
 
 
-def _scatter(rng: Generator, radius: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _scatter(rng: Generator, pixels: int) -> Specks:
     """Benign: a handful of larger round ones, far apart."""
-    count = int(rng.integers(3, 6))
+    radius, count = np.sqrt(pixels / np.pi), int(rng.integers(3, 6))
     turns = (np.arange(count) + rng.uniform(-0.25, 0.25, count)) * 2 * np.pi / count + rng.uniform(0, 6.3)
     far = radius * rng.uniform(0.55, 0.85, count)
     points = np.stack([far * np.cos(turns), far * np.sin(turns)], axis=1)
@@ -150,9 +155,9 @@ def _scatter(rng: Generator, radius: float) -> tuple[NDArray[np.float64], NDArra
     return points, sigma, rng.uniform(0.5, 0.65, count)
 
 
-def _segment(rng: Generator, radius: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _segment(rng: Generator, pixels: int) -> Specks:
     """Malignant: many fine ones of all shapes (each is two that overlap), along a line."""
-    count = int(rng.integers(16, 28))
+    radius, count = np.sqrt(pixels / np.pi), min(int(rng.integers(16, 28)), max(6, pixels // 4))
     angle = rng.uniform(0, np.pi)
     along, across = radius * rng.uniform(-1.3, 1.3, count), radius * rng.uniform(-0.4, 0.4, count)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
@@ -162,8 +167,9 @@ def _segment(rng: Generator, radius: float) -> tuple[NDArray[np.float64], NDArra
     return np.concatenate([first, second]), sigma, rng.uniform(0.3, 0.6, 2 * count)
 
 
-def _specks(spot: Spot, points: NDArray[np.float64], sigma: NDArray[np.float64], height: NDArray[np.float64]) -> Floats:
+def _specks(spot: Spot, specks: Specks) -> Floats:
     """Sum of round bumps, as one product of matrices."""
+    points, sigma, height = specks
     gx = np.exp(-(((spot.x[0] - points[:, :1]) / sigma[:, None]) ** 2) / 2)
     gy = np.exp(-(((spot.y[:, 0] - points[:, 1:]) / sigma[:, None]) ** 2) / 2)
-    return ((gy * height[:, None]).T @ gx).astype(np.float32)
+    return np.asarray((gy * height[:, None]).T @ gx, np.float32)

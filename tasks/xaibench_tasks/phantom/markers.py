@@ -47,7 +47,7 @@ def _frame(side: int) -> Mask:
 def _cross(side: int) -> Mask:
     far = np.abs(np.arange(side) - (side - 1) / 2)
     stroke = max(0.75, side / 12)
-    return np.abs(far[:, None] - far[None, :]) <= stroke
+    return np.asarray(np.abs(far[:, None] - far[None, :]) <= stroke)
 
 
 _DRAWINGS: tuple[Callable[[int], Mask], ...] = (_bar, _frame, _cross)

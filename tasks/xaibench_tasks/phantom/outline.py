@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
+from scipy.special import expit
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -39,26 +40,26 @@ def grid(size: int) -> Floats:
     return centres
 
 
-def draw_breast(rng: Generator, view: View, size: int) -> Breast:
-    """Draw an outline."""
+def draw_breast(rng: Generator, view: View, size: int, least: float) -> Breast:
+    """Draw a breast that reaches at least so far from the chest wall."""
     y = grid(size)
-    edge = _edge_cc(rng, y) if view == "cc" else _edge_mlo(rng, y)
+    edge = _edge_cc(rng, y, least) if view == "cc" else _edge_mlo(rng, y, least)
     mask = grid(size)[None, :] < (edge * _wobble(rng, y))[:, None]
     depth = (distance_transform_edt(mask) / size).astype(np.float32)
     muscle = _muscle(rng, size, float(edge[0])) if view == "mlo" else np.zeros((size, size), np.float32)
     return Breast(mask, depth, muscle * mask, mask & (muscle < 0.5) & (depth > 0.03))
 
 
-def _edge_cc(rng: Generator, y: Floats) -> Floats:
+def _edge_cc(rng: Generator, y: Floats, least: float) -> Floats:
     """Reach of the breast from the chest wall, per row, seen from above: half an oval."""
-    reach, half, middle = rng.uniform(0.42, 0.88), rng.uniform(0.34, 0.5), rng.uniform(0.44, 0.56)
+    reach, half, middle = rng.uniform(least, 0.88), rng.uniform(0.34, 0.5), rng.uniform(0.44, 0.56)
     power = rng.uniform(1.8, 2.6)
     return _oval((y - middle) / half, reach, power)
 
 
-def _edge_mlo(rng: Generator, y: Floats) -> Floats:
+def _edge_mlo(rng: Generator, y: Floats, least: float) -> Floats:
     """Reach per row, seen obliquely: it widens from the armpit to the nipple and rounds off below."""
-    reach, nipple, bottom = rng.uniform(0.46, 0.88), rng.uniform(0.5, 0.68), rng.uniform(0.85, 1.0)
+    reach, nipple, bottom = rng.uniform(least, 0.88), rng.uniform(0.5, 0.68), rng.uniform(0.85, 1.0)
     top = reach * rng.uniform(0.45, 0.7)
     rise = np.clip(y / nipple, 0, 1)
     above = top + (reach - top) * np.sin(rise * np.pi / 2) ** 1.5
@@ -67,14 +68,14 @@ def _edge_mlo(rng: Generator, y: Floats) -> Floats:
 
 
 def _oval(t: Floats, reach: float, power: float) -> Floats:
-    return (reach * np.clip(1 - np.abs(t) ** power, 0, 1) ** 0.5).astype(np.float32)
+    return np.asarray(reach * np.clip(1 - np.abs(t) ** power, 0, 1) ** 0.5, np.float32)
 
 
 def _wobble(rng: Generator, y: Floats) -> Floats:
     """No breast is an ellipse."""
     phase = rng.uniform(0, 2 * np.pi, 2)
     wave = 0.02 * np.sin(7 * y + phase[0]) + 0.008 * np.sin(17 * y + phase[1])
-    return (1 + wave).astype(np.float32)
+    return np.asarray(1 + wave, np.float32)
 
 
 def _muscle(rng: Generator, size: int, top: float) -> Floats:
@@ -82,4 +83,4 @@ def _muscle(rng: Generator, size: int, top: float) -> Floats:
     width, height = top * rng.uniform(0.6, 0.95), rng.uniform(0.4, 0.75)
     x, y = grid(size)[None, :] / width, grid(size)[:, None] / height
     inside = 1 - x - y + rng.uniform(0.0, 0.5) * x * y
-    return (1 / (1 + np.exp(-np.clip(inside / 0.02, -30, 30)))).astype(np.float32)
+    return np.asarray(expit(inside / 0.02), np.float32)

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import expit
 
 from xaibench_tasks.phantom.outline import grid
 
@@ -33,7 +34,7 @@ def _amplitude(size: int, beta: float) -> Floats:
     f[0, 0] = np.inf
     amplitude = f ** (-beta / 2)
     amplitude *= size / np.sqrt((amplitude**2).sum())
-    return amplitude.astype(np.float32)
+    return np.asarray(amplitude, np.float32)
 
 
 def power_law_fields(rng: Generator, size: int, beta: float = BETA) -> tuple[Floats, Floats]:
@@ -49,23 +50,19 @@ def draw_tissue(rng: Generator, breast: Breast, density: int) -> Floats:
     size = breast.mask.shape[0]
     texture, other = power_law_fields(rng, size)
     deep = np.clip(breast.depth / 0.12, 0, 1) - 1  # under the skin there is fat
-    gland = _sigmoid(2.0 * (texture + GLANDULAR[density] + 1.5 * deep))
+    gland = expit(2.0 * (texture + GLANDULAR[density] + 1.5 * deep))
     tissue = FAT + GLAND * gland + 0.03 * texture + 0.03 * other * (0.5 + gland)
     tissue += 0.035 * np.exp(-((other / 0.07) ** 2))  # ligaments: the level line of a power-law field is a fine web
     tissue += _islands(rng, breast, texture) + _vessels(rng, size)
     tissue += breast.muscle * (MUSCLE + 0.04 * texture - tissue)
-    return (np.maximum(tissue, 0.1) * _thickness(breast.depth)).astype(np.float32)
-
-
-def _sigmoid(x: Floats) -> Floats:
-    return (1 / (1 + np.exp(-x))).astype(np.float32)
+    return np.asarray(np.maximum(tissue, 0.1) * _thickness(breast.depth), np.float32)
 
 
 def _thickness(depth: Floats) -> Floats:
     """A compressed breast is flat, and round at the rim; the skin itself is a fine bright line."""
     rim = 1 - np.clip(depth / 0.1, 0, 1)
     skin = 0.25 * np.exp(-(((depth - 0.008) / 0.008) ** 2)) * (depth > 0)
-    return (np.sqrt(1 - rim**2) + skin).astype(np.float32)
+    return np.asarray(np.sqrt(1 - rim**2) + skin, np.float32)
 
 
 def _islands(rng: Generator, breast: Breast, texture: Floats) -> Floats:
@@ -79,7 +76,7 @@ def _islands(rng: Generator, breast: Breast, texture: Floats) -> Floats:
         along, across = _turned(size, row, column, rng.uniform(0, np.pi))
         bump = np.exp(-((along / length) ** 2) - (across / width) ** 2)
         total += rng.uniform(0.15, 0.4) * bump
-    return (total * np.clip(0.8 + 0.35 * texture, 0.2, 1.4)).astype(np.float32)
+    return np.asarray(total * np.clip(0.8 + 0.35 * texture, 0.2, 1.4), np.float32)
 
 
 def _turned(size: int, row: int, column: int, angle: float) -> tuple[Floats, Floats]:

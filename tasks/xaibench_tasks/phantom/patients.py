@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,8 +34,13 @@ class Patient:
 
 def label_of(seed: int, split: Split, index: int) -> int:
     """Class of a patient: each run of three patients has all three classes, in an order of its own."""
-    order = np.random.default_rng(derive("phantom", seed, split, "classes", index // 3)).permutation(len(CLASSES))
-    return int(order[index % 3])
+    return _order(seed, split, index // 3)[index % 3]
+
+
+@lru_cache(maxsize=4096)
+def _order(seed: int, split: Split, block: int) -> list[int]:
+    rng = np.random.default_rng(derive("phantom", seed, split, "classes", block))
+    return [int(label) for label in rng.permutation(len(CLASSES))]
 
 
 def patient_of(seed: int, split: Split, index: int) -> Patient:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -83,11 +84,9 @@ class Phantom:
 
     def _film(self, entry: Entry) -> Film:
         """Read an id; refuse one that this task did not give."""
-        name, split, index, view = ("-", *entry.id.rsplit("-", 3))[-4:] if entry.id.count("-") >= 3 else ("",) * 4
-        known = name == self.card.name and split in SPLITS and view in VIEWS and index.isdecimal()
-        if known:
-            film = Film(SPLITS[SPLITS.index(split)], int(index), VIEWS[VIEWS.index(view)])  # type: ignore[arg-type]
-            if self._entry(film) == entry:
+        for split, view in product(SPLITS, VIEWS):
+            index = entry.id.removeprefix(f"{self.card.name}-{split}-").removesuffix(f"-{view}")
+            if index.isdecimal() and self._entry(film := Film(split, int(index), view)) == entry:
                 return film
         raise DataError(f"{entry} is no film of {self.fingerprint()}: load what `entries` of the same task returned")
 
@@ -146,7 +145,7 @@ class PhantomTiny(Phantom):
         name="phantom-tiny",
         summary="phantom with one lesion of under 0.3 percent of the image",
         source="drawn on the fly; nothing to fetch",
-        scenario="one lesion per film of 0.15 to 0.28 percent of the image, at 1.5 times the contrast of the clean one",
+        scenario="one lesion per film, of 0.15 to 0.28 percent of the image, at 1.2 times the clean phantom's contrast",
         licence="Apache-2.0",
     )
 
@@ -154,7 +153,7 @@ class PhantomTiny(Phantom):
         plan = super()._plan(film)
         area = float(self._rng(film, "area").uniform(0.0015, 0.0028))
         areas = (area,) if plan.patient.areas else ()
-        return replace(plan, patient=replace(plan.patient, areas=areas), contrast=1.5)
+        return replace(plan, patient=replace(plan.patient, areas=areas), contrast=1.2)
 
 
 class PhantomBlur(Phantom):
@@ -170,7 +169,7 @@ class PhantomBlur(Phantom):
     )
 
     def _plan(self, film: Film) -> Plan:
-        plan = super()._plan(film)
+        plan = replace(super()._plan(film), contrast=0.6, reach=0.6, grain=0.05)
         if not plan.patient.areas:
             return replace(plan, crop=28 / 224)
         rng = self._rng(film, "crop")
