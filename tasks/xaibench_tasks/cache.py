@@ -14,7 +14,7 @@ from filelock import FileLock
 from numpy.lib.format import open_memmap
 
 from xaibench.caching import cache_root
-from xaibench_tasks.steps import Frame
+from xaibench_tasks.frames import Frame
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ from xaibench_tasks.ledger import Ledger
 from xaibench_tasks.pictures import decode
 from xaibench_tasks.records import draw
 from xaibench_tasks.splits import Splitting, assign
-from xaibench_tasks.steps import Frame, run
+from xaibench_tasks.frames import Frame, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from xaibench.contracts import Split
     from xaibench_tasks.records import Record
     from xaibench_tasks.sources import Source
-    from xaibench_tasks.steps import Step
+    from xaibench_tasks.frames import Step
 
 
 @dataclass(frozen=True, kw_only=True)

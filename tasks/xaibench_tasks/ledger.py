@@ -12,7 +12,7 @@ from xaibench.caching import cache_root
 from xaibench.errors import DataError
 from xaibench.files import read_json, write_json
 from xaibench_tasks.pictures import decode
-from xaibench_tasks.steps import resized
+from xaibench_tasks.frames import resized
 
 if TYPE_CHECKING:
     from xaibench.contracts import Floats
@@ -27,7 +27,7 @@ class Ledger:
     def __init__(self, source: Source) -> None:
         self.source = source
         label = hashlib.blake2b(str(source.path.absolute()).encode(), digest_size=16).hexdigest()
-        self.file = cache_root() / "ledgers" / f"{label}.json"
+        self.file = cache_root() / "ledgers-1" / f"{label}.json"
         self.pages: dict[str, Page] = read_json(self.file) or {}
         self._changed = False
 
@@ -57,6 +57,10 @@ class Ledger:
         """Hash of the decoded pixels: equal for two files of one image, whatever their headers."""
         return self._looked_at(name).get("pixels", "")
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Rows and columns; nothing for a file that cannot be decoded."""
+        return tuple(map(int, self._looked_at(name).get("shape", "").split()))
+
     def look(self, name: str) -> int | None:
         """Perceptual hash of 64 bits; none for a file that cannot be decoded or shows nothing."""
         text = self._looked_at(name).get("look", "")
@@ -66,7 +70,7 @@ class Ledger:
         page = self._page(name)
         if "look" not in page:
             content = self.source.read(name)
-            page |= {"content": _hash(content), "pixels": "", "look": "", "trouble": ""}
+            page |= {"content": _hash(content), "pixels": "", "look": "", "trouble": "", "shape": ""}
             self._changed = True
             try:
                 pixels = decode(name, content).pixels
@@ -74,6 +78,7 @@ class Ledger:
                 page["trouble"] = str(error)
             else:
                 page["pixels"] = _hash(pixels.tobytes() + str(pixels.shape).encode())
+                page["shape"] = f"{pixels.shape[0]} {pixels.shape[1]}"
                 page["look"] = perceptual_hash(pixels)
         return page
 

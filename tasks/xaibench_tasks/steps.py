@@ -1,83 +1,36 @@
-"""Preprocessing: small named steps that move an image and its masks together."""
+"""Preprocessing: every step there is. Each moves an image and its masks together."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from PIL import Image
+from skimage.exposure import equalize_adapthist, equalize_hist
 
-from xaibench_tasks.records import nearest
+from xaibench.errors import UsageError
+from xaibench_tasks.frames import Crop, CropToLesions, Frame, Resize, Step, resized, run, square
+from xaibench_tasks.tissue import CropToBreast, FaceRight, KeepBreast, RemovePectoral
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from xaibench.contracts import Floats, Mask
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """An image with its lesions on the way through the steps."""
-
-    image: Floats  # [H, W] or [H, W, 3] in [0, 1]
-    masks: tuple[Mask, ...] = ()
-    rescued: int = 0  # lesions that vanished in resizing and were kept at one pixel
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-        return self.image.shape[0], self.image.shape[1]
-
-
-class Step(Protocol):
-    """A change of image and masks. Its `repr` is part of the identity of what it makes."""
-
-    def __call__(self, frame: Frame) -> Frame:
-        """The frame after the step."""
-
-
-@dataclass(frozen=True)
-class Resize:
-    """To rows x columns: area average for the image, nearest neighbour for masks; no lesion is lost."""
-
-    rows: int
-    columns: int
-
-    def __call__(self, frame: Frame) -> Frame:
-        """Stretches; put a crop or a pad before it to keep proportions."""
-        if frame.shape == (self.rows, self.columns):
-            return frame
-        kept = [self._mask(mask) for mask in frame.masks]
-        image = resized(frame.image, self.rows, self.columns)
-        rescued = frame.rescued + sum(was_lost for _, was_lost in kept)
-        return replace(frame, image=image, masks=tuple(mask for mask, _ in kept), rescued=rescued)
-
-    def _mask(self, mask: Mask) -> tuple[Mask, bool]:
-        """The small mask; one that vanished keeps the pixel of its centre."""
-        small = nearest(mask, (self.rows, self.columns))
-        if small.any() or not mask.any():
-            return small, False
-        small = small.copy()
-        row, column = (
-            min(int((where.mean() + 0.5) * new / old), new - 1)
-            for where, new, old in zip(np.nonzero(mask), small.shape, mask.shape, strict=True)
-        )
-        small[row, column] = True
-        return small, True
-
-
-def resized(image: Floats, rows: int, columns: int) -> Floats:
-    """Area average when it shrinks, bilinear when it grows."""
-    shrinks = rows <= image.shape[0] and columns <= image.shape[1]
-    how = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
-    planes = image[..., None] if image.ndim == 2 else image
-    done = [
-        np.asarray(Image.fromarray(np.ascontiguousarray(planes[..., channel])).resize((columns, rows), how))
-        for channel in range(planes.shape[2])
-    ]
-    stacked: Floats = np.clip(np.stack(done, axis=-1), 0, 1, dtype=np.float32)
-    return stacked[..., 0] if image.ndim == 2 else stacked
+__all__ = [
+    "Clahe",
+    "Crop",
+    "CropToBreast",
+    "CropToLesions",
+    "Equalise",
+    "FaceRight",
+    "Frame",
+    "Grey",
+    "KeepBreast",
+    "RemovePectoral",
+    "Resize",
+    "Rgb",
+    "Step",
+    "Stretch",
+    "named",
+    "resized",
+    "run",
+    "square",
+]
 
 
 @dataclass(frozen=True)
@@ -100,8 +53,60 @@ class Rgb:
         return frame if frame.image.ndim == 3 else replace(frame, image=np.stack([frame.image] * 3, axis=-1))
 
 
-def run(frame: Frame, steps: Sequence[Step]) -> Frame:
-    """All steps in order."""
-    for step in steps:
-        frame = step(frame)
-    return frame
+@dataclass(frozen=True)
+class Clahe:
+    """Contrast-limited adaptive histogram equalisation; `limit` counts in mean bin heights, as is usual."""
+
+    limit: float = 2.0
+    tiles: int = 8
+
+    def __call__(self, frame: Frame) -> Frame:
+        """Colour is equalised in its brightness alone."""
+        kernel = tuple(max(1, side // self.tiles) for side in frame.shape)
+        image = equalize_adapthist(frame.image, kernel_size=kernel, clip_limit=self.limit / 256, nbins=256)
+        return replace(frame, image=np.asarray(image, np.float32))
+
+
+@dataclass(frozen=True)
+class Equalise:
+    """Histogram equalisation of all that is not black."""
+
+    def __call__(self, frame: Frame) -> Frame:
+        """Black stays black."""
+        lit = frame.image > 0
+        if not lit.any():
+            return frame
+        flat = equalize_hist(frame.image, mask=lit)  # type: ignore[no-untyped-call]
+        return replace(frame, image=np.where(lit, flat, 0).astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Spread grey values so that the darkest and brightest percent become black and white."""
+
+    def __call__(self, frame: Frame) -> Frame:
+        """An image of one tone stays as it is."""
+        low, high = np.percentile(frame.image, (1, 99))
+        if high <= low:
+            return frame
+        image = np.clip((frame.image - low) / (high - low), 0, 1)
+        return replace(frame, image=np.asarray(image, np.float32))
+
+
+NAMED: dict[str, Step] = {
+    "breast": KeepBreast(),
+    "crop": CropToBreast(),
+    "face": FaceRight(),
+    "pectoral": RemovePectoral(),
+    "clahe": Clahe(),
+    "equalise": Equalise(),
+    "stretch": Stretch(),
+}
+
+
+def named(text: str) -> tuple[Step, ...]:
+    """The steps of a comma list, in its order."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in NAMED]:
+        raise UsageError(f"steps={text!r}: there is no step {unknown[0]!r}; there are {', '.join(NAMED)}")
+    return tuple(NAMED[name] for name in names)
