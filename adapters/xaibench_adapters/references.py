@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 from xaibench.contracts import ExplainerCard
 from xaibench.errors import UsageError
-from xaibench.seeds import derive
 
 if TYPE_CHECKING:
     from xaibench.contracts import Batch, Classifier, ExplainerNeed, Floats, Mask
@@ -51,7 +50,7 @@ class Random:
 
     def explain(self, classifier: Classifier, batch: Batch) -> Floats:
         """Heatmaps [B, H, W]."""
-        return np.stack([generator.random(_size(batch), dtype=np.float32) for generator in _generators(self, batch)])
+        return np.stack([generator.random(_size(batch), dtype=np.float32) for generator in _generators(batch)])
 
 
 class RandomBlurred:
@@ -65,7 +64,7 @@ class RandomBlurred:
     def explain(self, classifier: Classifier, batch: Batch) -> Floats:
         """Heatmaps [B, H, W]."""
         width = self.sigma * min(_size(batch))
-        fields = [generator.random(_size(batch)) for generator in _generators(self, batch)]
+        fields = [generator.random(_size(batch)) for generator in _generators(batch)]
         return np.stack([ndimage.gaussian_filter(field, width) for field in fields]).astype(np.float32)
 
 
@@ -179,7 +178,7 @@ class RoiDegraded:
 
     def explain(self, classifier: Classifier, batch: Batch) -> Floats:
         """Heatmaps [B, H, W]."""
-        noise = np.stack([generator.standard_normal(_size(batch)) for generator in _generators(self, batch)])
+        noise = np.stack([generator.standard_normal(_size(batch)) for generator in _generators(batch)])
         maps = (1 - self.noise) * _truth(self, batch) + self.noise * noise
         raised: Floats = (maps - maps.min(axis=(1, 2), keepdims=True)).astype(np.float32)
         return raised
@@ -193,9 +192,9 @@ def _size(batch: Batch) -> tuple[int, int]:
     return rows, columns
 
 
-def _generators(explainer: Random | RandomBlurred | RoiDegraded, batch: Batch) -> list[np.random.Generator]:
-    """One per sample. The name is part of the seed: two references must not share their noise."""
-    return [np.random.default_rng(derive(explainer.card.name, seed)) for seed in batch.seeds]
+def _generators(batch: Batch) -> list[np.random.Generator]:
+    """One per sample, from its own seed."""
+    return [np.random.default_rng(seed) for seed in batch.seeds]
 
 
 def _positive(explainer: str, parameter: str, value: float) -> float:

@@ -67,6 +67,13 @@ def test_passes_are_as_many_as_the_method_needs(classifier, make_batch, channels
     assert (classifier.counters.forward, classifier.counters.backward) == (5 * passes, 5 * passes)
 
 
+def test_integrated_gradients_never_pass_more_images_at_once_than_the_batch(classifier, network, make_batch, channels):
+    sizes = []
+    network.register_forward_pre_hook(lambda _module, inputs: sizes.append(len(inputs[0])))
+    IntegratedGradients(steps=9).explain(classifier, make_batch(5, channels))
+    assert sizes == [5] * 9
+
+
 def test_saliency_agrees_with_finite_differences(classifier, network, make_batch, channels):
     batch = make_batch(2, channels)
     maps = Saliency().explain(classifier, batch)

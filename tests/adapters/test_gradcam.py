@@ -85,7 +85,7 @@ def test_cells_are_enlarged_bilinearly_between_their_centres():
     assert maps.tolist() == [[[0, 2, 6, 8]]]
 
 
-def slow_gradcam(network, images, targets, step=1e-4):
+def slow_gradcam(network, images, targets, step=1e-6):
     """From the definition, in double precision: each weight is a mean of derivatives, each derivative a difference."""
     network = copy.deepcopy(network).double()
     maps = []

@@ -96,12 +96,6 @@ def test_random_blurred_is_smooth_over_its_sigma(make_batch):
         assert correlation(lag) == pytest.approx(np.exp(-(lag**2) / (4 * 3.2**2)), abs=0.1)
 
 
-def test_two_kinds_of_noise_do_not_share_it(make_batch):
-    batch = make_batch(4)
-    noise = [maps_of(explainer, batch).ravel() for explainer in (Random(), RandomBlurred(1e-6), RoiDegraded(noise=1))]
-    assert np.abs(np.corrcoef(noise) - np.eye(3)).max() < 0.1
-
-
 def test_constant_is_flat(make_batch):
     assert np.unique(maps_of(Constant(), make_batch(2))).tolist() == [1]
 
