@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,19 +13,23 @@ import numpy as np
 from xaibench.contracts import Entry, Sample, TaskCard
 from xaibench.errors import DataError, UsageError
 from xaibench_tasks.cache import PixelCache
+from xaibench_tasks.frames import Frame, run
+from xaibench_tasks.leaks import find_leaks
 from xaibench_tasks.ledger import Ledger
 from xaibench_tasks.pictures import decode
 from xaibench_tasks.records import draw
 from xaibench_tasks.splits import Splitting, assign
-from xaibench_tasks.frames import Frame, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from xaibench.contracts import Split
+    from xaibench_tasks.checking import Finding
+    from xaibench_tasks.frames import Step
     from xaibench_tasks.records import Record
     from xaibench_tasks.sources import Source
-    from xaibench_tasks.frames import Step
+
+SMALL_BYTES, SMALL_COUNT = 2**30, 20_000  # sets up to this size are searched for duplicates whenever they are opened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,8 @@ class DatasetCard(TaskCard):
 
     layout: str = ""  # what must lie where
     published: Mapping[str, int] = field(default_factory=dict)  # counts to expect
+    leaks: tuple[str, ...] = ()  # what the leak check found when the task was made
+    skipped: Mapping[str, str] = field(default_factory=dict)  # id -> why it was left out, under on_error="skip"
 
 
 class Dataset:
@@ -64,6 +70,16 @@ class Dataset:
         if len(self._index) != len(self.records):
             twice = Counter(record.id for record in records).most_common(1)[0][0]
             raise DataError(f"{card.name}: the id {twice!r} occurs twice")
+        found = tuple(finding.what for finding in self.leaks(look=self._is_small()))
+        self.card = replace(card, leaks=found, skipped=self.skipped)
+
+    def _is_small(self) -> bool:
+        sizes = (self.source.size(record.image) for record in self.records)
+        return len(self.records) <= SMALL_COUNT and sum(sizes) <= SMALL_BYTES
+
+    def leaks(self, look: bool = True) -> list[Finding]:
+        """Patients, identical images and near-duplicates across the splits."""
+        return find_leaks(self.records, self._assigned, self.ledger, look)
 
     def _usable(self, records: Sequence[Record]) -> list[Record]:
         """Leave out what cannot be decoded, and remember why."""

@@ -11,12 +11,14 @@ from scipy.fft import dctn
 from xaibench.caching import cache_root
 from xaibench.errors import DataError
 from xaibench.files import read_json, write_json
-from xaibench_tasks.pictures import decode
 from xaibench_tasks.frames import resized
+from xaibench_tasks.pictures import decode
 
 if TYPE_CHECKING:
     from xaibench.contracts import Floats
     from xaibench_tasks.sources import Source
+
+VERSION = 2  # of what is written on a page
 
 Page = dict[str, str]
 
@@ -27,7 +29,7 @@ class Ledger:
     def __init__(self, source: Source) -> None:
         self.source = source
         label = hashlib.blake2b(str(source.path.absolute()).encode(), digest_size=16).hexdigest()
-        self.file = cache_root() / "ledgers-1" / f"{label}.json"
+        self.file = cache_root() / f"ledgers-{VERSION}" / f"{label}.json"
         self.pages: dict[str, Page] = read_json(self.file) or {}
         self._changed = False
 
@@ -61,10 +63,9 @@ class Ledger:
         """Rows and columns; nothing for a file that cannot be decoded."""
         return tuple(map(int, self._looked_at(name).get("shape", "").split()))
 
-    def look(self, name: str) -> int | None:
-        """Perceptual hash of 64 bits; none for a file that cannot be decoded or shows nothing."""
-        text = self._looked_at(name).get("look", "")
-        return int(text, 16) if text else None
+    def look(self, name: str) -> str:
+        """Perceptual hash of 256 bits, in hex; nothing for a file that cannot be decoded or shows nothing."""
+        return self._looked_at(name).get("look", "")
 
     def _looked_at(self, name: str) -> Page:
         page = self._page(name)
@@ -94,11 +95,10 @@ def _hash(content: bytes) -> str:
 
 
 def perceptual_hash(pixels: Floats) -> str:
-    """64 signs of the low frequencies of a 32 x 32 thumbnail (pHash); nothing for an image of one tone."""
+    """256 signs of the low frequencies of a thumbnail of 64 x 64; nothing for an image of one tone."""
     grey = pixels if pixels.ndim == 2 else pixels.mean(axis=2)
-    small = resized(grey, 32, 32)
+    small = resized(grey, 64, 64)
     if float(np.ptp(small)) < 1e-3:
         return ""
-    low = dctn(small.astype(np.float64), norm="ortho")[:9, :9].ravel()[1:65]
-    bits = low > np.median(low)
-    return f"{int(''.join('1' if bit else '0' for bit in bits), 2):016x}"
+    low = dctn(small.astype(np.float64), norm="ortho")[:17, :17].ravel()[1:257]
+    return np.packbits(low > np.median(low)).tobytes().hex()

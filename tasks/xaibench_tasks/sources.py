@@ -115,6 +115,7 @@ class Folder(_Named):
 
     def stamp(self, name: str) -> str:
         """Time of the last change, and size."""
+        self.size(name)  # it is listed
         state = (self.path / name).stat()
         return f"{state.st_mtime_ns}:{state.st_size}"
 
@@ -202,7 +203,7 @@ def open_source(path: str | Path) -> Source:
     """A folder or an archive, by what is there."""
     place = Path(path).expanduser()
     if place.is_dir():
-        return Folder(place)
+        return _within(Folder(place))
     if not place.is_file():
         raise DataError(f"{place} does not exist; give a folder or an archive ({', '.join(ARCHIVES)})")
     if place.name.lower().endswith(".zip"):
@@ -213,19 +214,31 @@ def open_source(path: str | Path) -> Source:
 
 
 def locate(task: str, path: str, wanted: str, advice: str) -> Source:
-    """The source of a task: `path`, else $XAIBENCH_DATA/<task>. A folder may hold the archive as it was fetched."""
+    """The source of a task: `path`, else $XAIBENCH_DATA/<task>. It must hold a file such as `wanted`."""
+    name = f"Then name the place: {task}(path=...), or set XAIBENCH_DATA to the folder that holds {task}/"
+    place = place_of(task, path, f"{advice}\n{name}")
+    if not place.exists():
+        raise DataError(f"{task} finds no data at {place}: {advice}\n{name}")
+    source = open_source(place)
+    if not source.find(wanted):
+        raise DataError(f"{source.path} holds no {wanted}: {advice}\n`xaibench data check {task} PATH` says more")
+    return source
+
+
+def place_of(task: str, path: str, advice: str = "name their place, or set XAIBENCH_DATA") -> Path:
+    """Where the files of a task should be."""
     home = os.environ.get("XAIBENCH_DATA")
     if not path and not home:
-        raise DataError(f"{task} needs data: {advice}\nThen name the place: {task}(path=...), or set XAIBENCH_DATA")
-    place = Path(path or Path(home or "") / task).expanduser()
-    if not place.exists():
-        raise DataError(f"{task} finds no data at {place}: {advice}\nThen name the place: {task}(path=...)")
-    source = open_source(place)
-    if place.is_dir() and not source.find(wanted):
-        archives = [name for name in source.names() if "/" not in name and name.lower().endswith(ARCHIVES)]
-        if len(archives) == 1:
-            return open_source(place / archives[0])
-    return source
+        raise DataError(f"{task} needs data: {advice}")
+    return Path(path or Path(home or "", task)).expanduser()
+
+
+def _within(folder: Folder) -> Source:
+    """The one archive that makes up nearly all of a folder, as it was fetched; else the folder."""
+    archives = [name for name in folder.names() if "/" not in name and name.lower().endswith(ARCHIVES)]
+    if len(archives) == 1 and folder.size(archives[0]) >= 0.9 * sum(map(folder.size, folder.names())):
+        return open_source(folder.path / archives[0])
+    return folder
 
 
 def _safe_name(archive: Path, name: str) -> str:
