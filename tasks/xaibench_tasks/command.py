@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -22,7 +23,9 @@ def data() -> None:
 @click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True)
 @click.option("--count", type=click.IntRange(1, 200), default=12, show_default=True, help="How many images.")
 def show(task: str, out: Path | None, split: str, count: int) -> None:
-    """Draw a contact sheet of TASK: images, lesion outlines, classes and ids.
+    """Draw a contact sheet of TASK.
+
+    It shows images with outlines of lesions (red) and markers (blue), classes and ids.
 
     TASK may have parameters: "phantom(size=256)".
     """
@@ -35,3 +38,22 @@ def show(task: str, out: Path | None, split: str, count: int) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     contact_sheet(plugin, cast("Split", split), count).save(file, "PNG")
     click.echo(str(file))
+
+
+@data.command()
+@click.argument("task")
+@click.argument("path", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable answer on stdout.")
+def check(task: str, path: str | None, as_json: bool) -> None:
+    """Say what of TASK is at PATH: counts beside the published ones, irregularities, splits, leaks.
+
+    PATH is a folder or an archive. [default: $XAIBENCH_DATA/TASK] Exits with 2 if the data cannot be used.
+    """
+    # What reads images is imported here so that `xaibench --help` does not wait for it.
+    from xaibench.references import parse
+    from xaibench_tasks.examination import as_text, examine
+    from xaibench_tasks.sources import place_of
+
+    report = examine(task, str(place_of(parse(task).target, path or "")))
+    click.echo(json.dumps(report.plain(), indent=1) if as_json else as_text(report))
+    raise SystemExit(report.exit_code())
