@@ -97,7 +97,7 @@ def parse_list(file: str, content: bytes, number: int) -> tuple[FoldList, list[F
     for line, text in enumerate(content.decode("utf-8", "replace").split("\n"), 1):
         if not text.strip():
             continue
-        row = _parse_row(text.rstrip("\r"), line, number)
+        row = _parse_row(text, line, number)
         if isinstance(row, Row) and row.photo.name in seen:
             row = f"{row.photo.name} is listed twice"
         if isinstance(row, str):
@@ -110,7 +110,7 @@ def parse_list(file: str, content: bytes, number: int) -> tuple[FoldList, list[F
 
 def _parse_row(text: str, line: int, number: int) -> Row | str:
     """The row, or what is wrong with it."""
-    fields = [field.strip() for field in text.split("|")]
+    fields = [field.strip() for field in text.split("|")]  # the last one ends in CR in some copies
     if len(fields) != 4:
         return f"{text[:80]!r} has {len(fields)} fields; expected are name|magnification|fold|train or test"
     name, magnification, fold, part = fields

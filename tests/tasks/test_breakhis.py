@@ -341,7 +341,7 @@ def test_an_empty_and_a_wrong_folder_are_told_what_to_fetch(tmp_path, content):
     report = inspect(open_source(tmp_path))
     assert report.exit_code() == 2
     assert "BreaKHis_v1.tar.gz" in report.level("error")[0].what
-    with pytest.raises(XaibenchError, match=r"no picture SOB_.*fetch BreaKHis_v1"):
+    with pytest.raises(XaibenchError, match="fetch BreaKHis_v1"):
         BreakHis(path=str(tmp_path))
 
 
@@ -374,3 +374,11 @@ def test_official_folds_without_lists_or_with_a_broken_one_are_refused(small, tm
 
 def test_a_fold_without_rows_has_no_leak():
     assert FoldList("dsfold1.txt", 1, ()).leaks() == {}
+
+
+def test_a_magnification_that_is_not_there_is_named(tmp_path):
+    make.make_pictures(tmp_path, magnifications=[40])
+    assert len(BreakHis(path=str(tmp_path)).records) == 48
+    assert any("no picture at 400x" in finding.what for finding in inspect(open_source(tmp_path)).level("warning"))
+    with pytest.raises(XaibenchError, match=r"has no picture SOB_\*-400\*\.png"):
+        BreakHis(path=str(tmp_path), magnification=400)
