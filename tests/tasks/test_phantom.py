@@ -80,6 +80,18 @@ def test_both_views_of_a_patient_share_class_and_kind_of_image(task):
     assert len(labels) == len(entries) // 2
 
 
+def test_the_two_views_are_two_drawings():
+    made = Phantom(**FEW)
+    one, other = (made.load(entry).image for entry in made.entries("train", 0)[:2])
+    assert not np.array_equal(one, other)
+
+
+def test_splits_and_patients_have_drawings_of_their_own():
+    made = Phantom(train=6, val=6, test=6)
+    images = [made.load(entry).image.tobytes() for split in SPLITS for entry in made.entries(split, 0)]
+    assert len(set(images)) == 18
+
+
 def test_both_views_of_a_patient_lie_on_the_same_side():
     made = Phantom(test=60)
     sides = {}
