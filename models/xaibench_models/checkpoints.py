@@ -1,0 +1,51 @@
+"""Checkpoints that are there whole or not at all."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins.io import CheckpointIO
+
+if TYPE_CHECKING:
+    import os
+
+    from lightning.pytorch import LightningModule, Trainer
+
+
+class WholeFiles(CheckpointIO):
+    """Write beside, then replace; Lightning's own way leads through the temporary folder of the system."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any | None = None
+    ) -> None:
+        """Replace the file at once: after a kill there is the old one or the new one."""
+        file = Path(path)
+        beside = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
+        torch.save(checkpoint, beside)
+        beside.replace(file)
+
+    def load_checkpoint(
+        self, path: str | os.PathLike[str], map_location: Any | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Tensors and plain values only, whatever is asked: a checkpoint never runs code."""
+        checkpoint: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        return checkpoint
+
+    def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Remove it if it is there."""
+        Path(path).unlink(missing_ok=True)
+
+
+class KeepLast(Checkpoint):
+    """Save at the end of every epoch, after the lesson has taken stock of it."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lightning calls checkpoint callbacks last."""
+        trainer.save_checkpoint(self.file)

@@ -1,0 +1,128 @@
+"""HMC-Net: a ResNet-50 whose stages attend to themselves and to the stage before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from xaibench.contracts import ModelCard
+from xaibench_models.preprocessing import Preprocessing
+from xaibench_models.recipes import QUICK, checked
+from xaibench_models.resnet import deepest_stage, resnet50
+from xaibench_models.trainer import train
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from xaibench.contracts import Task, Workshop
+
+# Most attention weights that are held at once, whatever the batch and the image size.
+WEIGHTS_AT_ONCE = 2**25
+
+
+class Attention(nn.Module):
+    """x + gamma * softmax(Q(x) K(y)^T) V(y), every position of x asking every position of y."""
+
+    def __init__(self, channels: int, scaled: bool) -> None:
+        super().__init__()
+        inner = channels // 8
+        self.query = nn.Conv2d(channels, inner, 1)
+        self.key = nn.Conv2d(channels, inner, 1)
+        self.value = nn.Conv2d(channels, channels, 1)
+        self.gamma = nn.Parameter(torch.zeros(()))  # at 0 the block does nothing: training starts from a plain ResNet
+        self.scale = inner**-0.5 if scaled else 1.0
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Feature maps x [B, C, H, W] and y of the same shape -> [B, C, H, W]."""
+        queries, keys, values = (_tokens(maps) for maps in (self.query(x) * self.scale, self.key(y), self.value(y)))
+        found = _attend(queries, keys, values)
+        return x + self.gamma * found.transpose(1, 2).reshape(x.shape)
+
+
+def _tokens(maps: torch.Tensor) -> torch.Tensor:
+    """Feature maps [B, C, H, W] as one row per position, [B, HW, C]."""
+    return maps.flatten(2).transpose(1, 2)
+
+
+def _attend(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Attention in chunks of queries. What a chunk's gradient needs is computed again instead of being kept."""
+    B, N, _ = queries.shape
+    rows = max(1, WEIGHTS_AT_ONCE // (B * keys.shape[1]))
+    if rows >= N:
+        return _weigh(queries, keys, values)
+    chunks = [
+        checkpoint(_weigh, chunk, keys, values, use_reentrant=False) for chunk in torch.split(queries, rows, dim=1)
+    ]
+    return torch.cat(chunks, dim=1)
+
+
+def _weigh(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    return (queries @ keys.transpose(1, 2)).softmax(-1) @ values
+
+
+class HMCNet(nn.Module):
+    """The network. The modules of the ResNet keep torchvision's names."""
+
+    def __init__(self, classes: int, scaled: bool) -> None:
+        super().__init__()
+        self.preprocessing = Preprocessing((0.5,) * 3, (0.5,) * 3)
+        trunk = resnet50(classes)
+        self.conv1, self.bn1, self.relu, self.maxpool = trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool
+        self.layer1, self.ha1 = trunk.layer1, Attention(256, scaled)
+        self.layer2, self.ha2 = trunk.layer2, Attention(512, scaled)
+        self.layer3, self.match23, self.ca23 = trunk.layer3, nn.Conv2d(512, 1024, 1), Attention(1024, scaled)
+        self.layer4, self.match34, self.ca34 = trunk.layer4, nn.Conv2d(1024, 2048, 1), Attention(2048, scaled)
+        self.avgpool, self.fc = trunk.avgpool, trunk.fc
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Images [B, C, H, W] in [0, 1] -> logits [B, K]."""
+        x0 = self.maxpool(self.relu(self.bn1(self.conv1(self.preprocessing(images)))))
+        x1 = self.layer1(x0)
+        x1 = self.ha1(x1, x1)
+        x2 = self.layer2(x1)
+        x2 = self.ha2(x2, x2)
+        x3 = self.layer3(x2)
+        x3 = self.ca23(x3, _resized(self.match23(x2), x3))
+        x4 = self.layer4(x3)
+        x4 = self.ca34(x4, _resized(self.match34(x3), x4))
+        logits: torch.Tensor = self.fc(self.avgpool(x4).flatten(1))
+        return logits
+
+
+def _resized(maps: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Bilinear: at half the size that is the mean of four neighbours. The paper does not name its interpolation."""
+    return F.interpolate(maps, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class HMC:
+    """HMC-Net from the paper's equations; it comes to 33.1 million parameters, where its Table 2 says 45.
+
+    scaled: divide by the root of the keys' size before the softmax, as equations 11 and 14 say (equation 5 does not).
+    """
+
+    card = ModelCard(
+        name="hmc",
+        summary="HMC-Net: ResNet-50 with hierarchical self-attention and multi-scale cross-attention, from scratch",
+        paper="HMC-net: a ResNet fused hierarchical multi-scale cross-attention architecture for mammographic breast "
+        "malignancy recognition incorporating explainable AI",
+    )
+
+    def __init__(self, *, scaled: bool = True, epochs: int | None = None) -> None:
+        self.scaled = scaled
+        self.recipe = checked(QUICK, epochs=epochs)
+
+    def build(self, task: Task) -> nn.Module:
+        """Random weights, one logit per class."""
+        return HMCNet(len(task.classes), self.scaled)
+
+    def prepare(self, network: nn.Module, task: Task, fold: int, workshop: Workshop) -> Mapping[str, Any]:
+        """Train from scratch."""
+        return train(network, task, fold, workshop, self.recipe, self.card.name)
+
+    def cam_layer(self, task: Task) -> str | None:
+        """What attention made of the deepest stage whose grid is fine enough: the paper's CA34 at 224 px."""
+        return ("ha1", "ha2", "ca23", "ca34")[deepest_stage(task) - 1]

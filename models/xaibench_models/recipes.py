@@ -1,0 +1,48 @@
+"""How a network is trained: the numbers, apart from the code that follows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from xaibench.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Supervised training with AdamW and one cycle of the learning rate."""
+
+    name: str
+    epochs: int
+    batch_size: int
+    learning_rate: float  # at its highest
+    warm_up: float  # part of the steps in which the learning rate rises
+    weight_decay: float  # of the weights; biases and norms have none
+    label_smoothing: float
+    flips: bool  # mirror at both axes, at random
+    sizes: tuple[float, ...] = (1.0,)  # image side per epoch, as part of the full one; the last holds from then on
+
+    def size_in(self, epoch: int) -> float:
+        """Image side in an epoch, counted from 0."""
+        return self.sizes[min(epoch, len(self.sizes) - 1)]
+
+
+# For data drawn in memory and a CPU: the most that minutes give.
+QUICK = Recipe(
+    name="quick",
+    epochs=6,
+    batch_size=32,
+    learning_rate=1e-3,
+    warm_up=0.3,
+    weight_decay=0.05,
+    label_smoothing=0.0,
+    flips=True,
+)
+
+
+def checked(recipe: Recipe, *, epochs: int | None) -> Recipe:
+    """The recipe with the number of epochs that a user asks for."""
+    if epochs is None:
+        return recipe
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise UsageError(f"epochs={epochs!r} is not possible: give a whole number from 1, or leave it to the recipe")
+    return replace(recipe, epochs=epochs)

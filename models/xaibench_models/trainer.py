@@ -1,0 +1,150 @@
+"""Training with Lightning: quiet, resumable at every epoch, and the same to the last bit whenever it is repeated."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import signal
+import threading
+import warnings
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from xaibench.allocator import keep_memory
+from xaibench_models.checkpoints import KeepLast, WholeFiles
+from xaibench_models.images import TaskImages
+from xaibench_models.lesson import Lesson
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from torch import nn
+
+    from xaibench.contracts import Task, Workshop
+    from xaibench_models.recipes import Recipe
+
+
+def train(
+    network: nn.Module, task: Task, fold: int, workshop: Workshop, recipe: Recipe, name: str
+) -> Mapping[str, Any]:
+    """Leave in `network` the weights of its best epoch, and return a report.
+
+    Killed at any moment and called again with the same workshop, it goes on after the last finished epoch, and ends
+    with the same weights as if nothing had happened.
+    """
+    kept, precision = keep_memory(), "bf16-mixed" if has_fast_bf16(workshop.device) else "32-true"
+    images = TaskImages(task, fold, recipe, workshop.seed)
+    lesson = Lesson(network, len(task.classes), recipe, len(images.train_dataloader()), workshop.seed)
+    last = workshop.folder / f"last-{_digest(recipe, workshop)}.ckpt"
+    network.train().requires_grad_(True).to(memory_format=torch.channels_last)
+    with _quiet(), _interruptible(), torch.random.fork_rng():
+        callbacks = [KeepLast(last), Steps(workshop.progress, name)]
+        trainer = _trainer(workshop, recipe, precision, callbacks)
+        trainer.fit(lesson, images, ckpt_path=last if last.exists() else None)
+    network.load_state_dict(lesson.best)
+    network.eval().to(memory_format=torch.contiguous_format)
+    return _report(lesson, precision, kept)
+
+
+def has_fast_bf16(device: str) -> bool:
+    """Whether bfloat16 is native there. Elsewhere it is emulated, and slower than fp32."""
+    if device.startswith("cuda"):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # The names have an underscore, but torch has no public ones.
+    questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return device == "cpu" and any(getattr(torch.cpu, question, bool)() for question in questions)
+
+
+class Steps(Callback):
+    """Tell the workshop of every step."""
+
+    def __init__(self, progress: Callable[[str, int, int], None], name: str) -> None:
+        self.progress, self.name = progress, name
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """One step is done."""
+        what = f"training {self.name}: epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        self.progress(what, trainer.global_step, int(trainer.estimated_stepping_batches))
+
+
+def _digest(recipe: Recipe, workshop: Workshop) -> str:
+    """A checkpoint of another recipe is none of ours."""
+    text = json.dumps({**asdict(recipe), "seed": workshop.seed}, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def _trainer(workshop: Workshop, recipe: Recipe, precision: Any, callbacks: list[Callback]) -> Trainer:
+    accelerator, _, index = workshop.device.partition(":")
+    return Trainer(
+        accelerator=accelerator,
+        devices=[int(index)] if index else 1,
+        precision=precision,
+        max_epochs=recipe.epochs,
+        callbacks=callbacks,
+        # One process, whatever cluster we are on: the harness spreads work itself.
+        plugins=[WholeFiles(), LightningEnvironment()],
+        default_root_dir=workshop.folder,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No greetings from Lightning, and none of its quarrels with newer versions of what it uses."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated", category=FutureWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Lightning answers Ctrl-C by ignoring further ones and leaving with code 1; who called us wants to know of it."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+
+
+def _report(lesson: Lesson, precision: str, kept: bool) -> dict[str, Any]:
+    best = max(lesson.curve, key=lambda row: (row["val_balanced_accuracy"], row["epoch"]))
+    return {
+        "recipe": asdict(lesson.recipe),
+        "epochs": len(lesson.curve),
+        "best_epoch": best["epoch"],
+        # Measured while learning, on augmented images: a pass of its own would take a tenth of the time.
+        "train_accuracy": best["train_accuracy"],
+        "train_balanced_accuracy": best["train_balanced_accuracy"],
+        "val_balanced_accuracy": best["val_balanced_accuracy"],
+        "curve": lesson.curve,
+        "seconds": round(sum(row["seconds"] for row in lesson.curve), 3),
+        "threads": torch.get_num_threads(),
+        "precision": precision,
+        "memory_kept": kept,
+        "versions": {name: version(name) for name in ("torch", "lightning", "torchmetrics", "torchvision")},
+    }

@@ -1,0 +1,256 @@
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from xaibench.contracts import Workshop
+from xaibench.errors import DataError, UsageError, XaibenchError
+from xaibench_models.images import TaskImages
+from xaibench_models.recipes import QUICK, checked
+from xaibench_models.trainer import train
+
+PROGRAM = Path(__file__).with_name("tiny_training.py")
+
+
+def start(folder):
+    folder.mkdir(exist_ok=True)
+    return subprocess.Popen([sys.executable, str(PROGRAM), str(folder)], stdout=subprocess.PIPE, text=True)
+
+
+def finish(process):
+    """What the training printed at its end, and the steps it told of before."""
+    lines = process.communicate(timeout=250)[0].splitlines()
+    assert process.returncode == 0
+    return json.loads(lines[-1]), [int(line.split()[1]) for line in lines[:-1]]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return finish(start(tmp_path_factory.mktemp("undisturbed")))
+
+
+def test_a_training_that_is_killed_and_started_again_ends_with_the_same_weights(undisturbed, tmp_path):
+    process = start(tmp_path)
+    for line in process.stdout:
+        if line == "step 15\n":  # in the middle of the third epoch of six steps
+            process.kill()
+    assert process.wait() == -signal.SIGKILL
+    result, steps = finish(start(tmp_path))
+    assert steps[0] == 13  # the two finished epochs are not done again
+    whole, all_steps = undisturbed
+    assert all_steps == list(range(1, 25))
+    assert result["hash"] == whole["hash"]
+    assert without_times(result["report"]) == without_times(whole["report"])
+
+
+def without_times(report):
+    curve = [{name: value for name, value in row.items() if name != "seconds"} for row in report["curve"]]
+    return {**report, "curve": curve, "seconds": None}
+
+
+def test_the_same_training_twice_gives_the_same_weights_and_another_seed_others(undisturbed, tiny, tmp_path):
+    hashes = {}
+    for seed in (7, 8):
+        network = trained(tiny, tmp_path / str(seed), seed=seed)[0]
+        hashes[seed] = tiny.weights_hash(network)
+    assert hashes[7] == undisturbed[0]["hash"]
+    assert hashes[8] != undisturbed[0]["hash"]
+
+
+def trained(tiny, folder, *, seed=7, task=None, recipe=None, progress=None):
+    folder.mkdir(exist_ok=True)
+    network, threads = tiny.tiny_network(), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        workshop = Workshop(folder, "cpu", seed, progress or tiny.quiet)
+        report = train(network, task or tiny.Stripes(), 0, workshop, recipe or tiny.RECIPE, "tiny")
+    finally:
+        torch.set_num_threads(threads)
+    return network, report
+
+
+def test_what_can_be_learned_is_learned_and_the_report_says_how(tiny, tmp_path):
+    network, report = trained(tiny, tmp_path, recipe=replace(tiny.RECIPE, epochs=15))
+    assert report["epochs"] == len(report["curve"]) == 15
+    assert report["val_balanced_accuracy"] == max(row["val_balanced_accuracy"] for row in report["curve"])
+    assert report["val_balanced_accuracy"] > 0.8
+    assert report["train_accuracy"] > 0.8
+    assert report["recipe"]["batch_size"] == 8
+    assert report["threads"] == 1
+    assert report["seconds"] > 0
+    assert not network.training
+    task = tiny.Stripes()
+    unseen = [task.load(entry) for entry in task.entries("test", 0)]
+    with torch.inference_mode():
+        found = network(torch.stack([torch.from_numpy(sample.image) for sample in unseen])).argmax(1)
+    assert (found == torch.tensor([sample.entry.label for sample in unseen])).float().mean() > 0.8
+
+
+def test_the_weights_kept_are_those_of_the_best_epoch_and_of_equals_the_last(tiny, tmp_path):
+    recipe = replace(tiny.RECIPE, epochs=6)
+    network, report = trained(tiny, tmp_path, recipe=recipe)
+    values = [row["val_balanced_accuracy"] for row in report["curve"]]
+    assert report["best_epoch"] == max(i for i, value in enumerate(values, 1) if value == max(values))
+    images = TaskImages(tiny.Stripes(), 0, recipe, 7).held_out
+    with torch.inference_mode():
+        found = network(images.pixels.float()).argmax(1)
+    recalls = [(found[images.labels == k] == k).float().mean() for k in range(3)]
+    assert float(sum(recalls) / 3) == pytest.approx(max(values), abs=0.09)  # one image of bf16 against fp32
+
+
+def test_progress_counts_every_step_and_names_the_epoch(tiny, tmp_path):
+    told = []
+    trained(tiny, tmp_path, progress=lambda *args: told.append(args))
+    assert [done for _, done, _ in told] == list(range(1, 25))
+    assert {total for _, _, total in told} == {24}
+    assert told[0][0] == "training tiny: epoch 1/4"
+    assert told[-1][0] == "training tiny: epoch 4/4"
+
+
+def test_nothing_is_printed_warned_of_logged_or_written_elsewhere(tiny, tmp_path, monkeypatch, capfd, caplog):
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "workshop"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("TMPDIR", str(elsewhere))
+    with warnings.catch_warnings(record=True) as caught, caplog.at_level(logging.INFO):
+        warnings.simplefilter("always")
+        trained(tiny, folder)
+    assert [str(warning.message) for warning in caught] == []
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
+    assert list(elsewhere.iterdir()) == []
+    assert [file.suffix for file in folder.iterdir()] == [".ckpt"]
+
+
+def test_the_callers_random_numbers_are_untouched(tiny, tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    network = tiny.tiny_network()
+    torch.set_rng_state(before)
+    train(network, tiny.Stripes(), 0, Workshop(tmp_path, "cpu", 7, tiny.quiet), tiny.RECIPE, "tiny")
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_ctrl_c_reaches_the_caller_as_itself_and_the_training_can_go_on(tiny, tmp_path, undisturbed):
+    def interrupt(what, done, total):
+        if done == 15:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tiny, tmp_path, progress=interrupt)
+    assert signal.getsignal(signal.SIGINT) is handler
+    network, _ = trained(tiny, tmp_path)
+    assert tiny.weights_hash(network) == undisturbed[0]["hash"]
+
+
+def test_a_checkpoint_of_another_recipe_is_not_used(tiny, tmp_path):
+    shared, alone = tmp_path / "shared", tmp_path / "alone"
+    trained(tiny, shared)
+    other = replace(tiny.RECIPE, epochs=5)
+    expected = tiny.weights_hash(trained(tiny, alone, recipe=other)[0])
+    assert tiny.weights_hash(trained(tiny, shared, recipe=other)[0]) == expected
+
+
+def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(tiny, tmp_path, monkeypatch, undisturbed):
+    save, writes = torch.save, []
+
+    def torn(value, file):
+        writes.append(file)
+        save(value, file)
+        if len(writes) == 3:
+            file.write_bytes(file.read_bytes()[:1000])
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", torn)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tiny, tmp_path)
+    monkeypatch.undo()
+    steps = []
+    network, _ = trained(tiny, tmp_path, progress=lambda what, done, total: steps.append(done))
+    assert steps[0] == 13
+    assert tiny.weights_hash(network) == undisturbed[0]["hash"]
+
+
+def test_a_training_that_diverges_says_so(tiny, tmp_path):
+    with pytest.raises(XaibenchError, match=r"diverged in epoch 1: .*learning rate of 1e\+30; lower it"):
+        trained(tiny, tmp_path, recipe=replace(tiny.RECIPE, learning_rate=1e30))
+
+
+def test_a_split_without_images_is_refused(tiny, tmp_path):
+    with pytest.raises(DataError, match="no val images in fold 0"):
+        trained(tiny, tmp_path, task=tiny.Stripes(val=0))
+
+
+@pytest.mark.parametrize("epochs", [0, -1, 1.5, "3", True])
+def test_impossible_numbers_of_epochs_are_refused(epochs):
+    with pytest.raises(UsageError, match="whole number from 1"):
+        checked(QUICK, epochs=epochs)
+
+
+def test_the_epochs_asked_for_replace_those_of_the_recipe_and_nothing_else():
+    assert checked(QUICK, epochs=None) == QUICK
+    assert checked(QUICK, epochs=2) == replace(QUICK, epochs=2)
+
+
+def test_an_epochs_batches_are_the_same_whenever_asked_for_and_other_epochs_differ(tiny):
+    batches = TaskImages(tiny.Stripes(), 0, tiny.RECIPE, 7).train_dataloader()
+
+    def epoch(number):
+        batches.set_epoch(number)
+        return list(batches)
+
+    first, second, again = epoch(2), epoch(3), epoch(2)
+    assert all(torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(first, again, strict=True))
+    assert not any(torch.equal(a[0], b[0]) for a, b in zip(first, second, strict=True))
+
+
+def test_every_image_is_seen_once_in_an_epoch_mirrored_or_not_with_its_own_label(tiny):
+    images = TaskImages(tiny.Stripes(), 0, replace(tiny.RECIPE, sizes=(1.0,)), 7)
+    seen = {}
+    for pixels, labels in images.train_dataloader():
+        for image, label in zip(pixels, labels, strict=True):
+            seen.update(dict.fromkeys(((image.flip(axes)).numpy().tobytes() for axes in AXES), int(label)))
+    known = [seen[image.float().numpy().tobytes()] for image in images.learned.pixels]
+    assert known == images.learned.labels.tolist()
+
+
+AXES = ((), (1,), (2,), (1, 2))
+
+
+def test_images_shrink_in_the_epochs_that_the_recipe_says(tiny):
+    batches = TaskImages(tiny.Stripes(), 0, replace(tiny.RECIPE, sizes=(0.5, 0.75, 1.0)), 7).train_dataloader()
+    shapes = []
+    for number in range(4):
+        batches.set_epoch(number)
+        shapes.append(next(iter(batches))[0].shape)
+    assert shapes == [(8, 1, 8, 8), (8, 1, 12, 12), (8, 1, 16, 16), (8, 1, 16, 16)]
+
+
+def test_weights_decay_and_biases_and_norms_do_not(tiny, tmp_path):
+    """Without a gradient AdamW moves a parameter by its decay alone."""
+
+    class Idle(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight, self.bias = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(3))
+
+        def forward(self, images):
+            return (images.mean((1, 2, 3))[:, None] + 0 * self.weight.sum()) * torch.ones(3) + 0 * self.bias
+
+    network = Idle()
+    recipe = replace(tiny.RECIPE, weight_decay=0.5)
+    train(network, tiny.Stripes(), 0, Workshop(tmp_path, "cpu", 7, tiny.quiet), recipe, "idle")
+    assert (network.weight < 0.999).all()
+    assert torch.equal(network.bias, torch.ones(3))
