@@ -117,7 +117,7 @@ def plan_subject(subject: Subject, choice: Choice) -> SubjectPlan:
 
 
 def _variants(metric: Loaded | Broken) -> tuple[str, ...]:
-    return () if isinstance(metric, Broken) else metric.plugin.card.variants
+    return () if isinstance(metric, Broken) else tuple(metric.card["variants"])
 
 
 def _explain(subject: Subject, explainer: Loaded | Broken, target: str, variant: str, predict: Cell) -> Cell:

@@ -31,7 +31,7 @@ class Loaded:
 
     group: str
     reference: str  # with every parameter bound: makes the same plugin in any process, under any profile
-    label: str  # as the user said it, with one spelling: the target and the parameters given
+    label: str  # as the user said it, with one spelling: the target (of a file its name) and the parameters given
     name: str
     distribution: str  # "" for a plugin that comes from a module or a file
     version: str  # of the distribution
@@ -191,7 +191,7 @@ def make(plugin: Plugin, reference: Reference, profile: str) -> Loaded:
     return Loaded(
         group=plugin.group,
         reference=str(Reference(plugin.value if unpacked else spelled(plugin), literals(params))),
-        label=str(reference),
+        label=str(Reference(shown(plugin, reference.target), reference.params)),
         name=card["name"] if unpacked and card["name"] else plugin.name,
         distribution=plugin.distribution,
         version=plugin.version,
@@ -199,6 +199,15 @@ def make(plugin: Plugin, reference: Reference, profile: str) -> Loaded:
         source=source_digest(plugin, fetched),
         plugin=made,
         card=card,
+    )
+
+
+def shown(plugin: Plugin, target: str) -> str:
+    """A target as tables show it: of a file its name, not the way to it."""
+    return (
+        f"{Path(plugin.module).name}:{plugin.attribute}"
+        if not plugin.distribution and is_file(plugin.module)
+        else target
     )
 
 
