@@ -138,7 +138,8 @@ def boards_of(results: Results) -> tuple[Board, ...]:
         groups.setdefault(_names(result.labels, BOARD), []).append(result)
     accuracies = {_names(one.labels, SUBJECT): accuracy_of(one) for one in results.predictions}
     return tuple(
-        _board(group, accuracies.get(_names(group[0].labels, SUBJECT)), results.audit) for group in groups.values()
+        _board(group, accuracies.get(_names(group[0].labels, SUBJECT)), results.audit.get(names[0], {}))
+        for names, group in groups.items()
     )
 
 

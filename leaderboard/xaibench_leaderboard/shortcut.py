@@ -40,8 +40,14 @@ class Shortcut:
     references: tuple[Witness, ...]
 
     @property
-    def warning(self) -> tuple[str, ...]:
-        """The explainers that would have warned."""
+    def taken(self) -> bool:
+        """Whether there is something to warn of: accuracy collapsed, or the model provably sees the marker alone."""
+        found = self.board.accuracy
+        return found is not None and (found.collapsed or found.evidence == "marker")
+
+    @property
+    def revealing(self) -> tuple[str, ...]:
+        """The explainers that give the marker away."""
         return tuple(witness.row.explainer for witness in self.methods if witness.verdict == "yes")
 
 

@@ -94,7 +94,7 @@ def _heading(board: Board, at: int) -> str:
     column = board.columns[at]
     unit = f"({column.card['unit']})" if column.card.get("unit") else ""
     lines = [f"{column.label} {wording.arrow(column)} {unit}", f"n {wording.images(board, at)}"]
-    return "\n".join(map(printable, [*lines, "fails audit"] if column.greyed else lines))
+    return "\n".join(map(printable, filter(None, [*lines, wording.audited(column)])))
 
 
 def _add_rows(grid: Grid, board: Board, rows: Iterable[Row], notes: dict[str, int]) -> None:

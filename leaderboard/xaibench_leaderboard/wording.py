@@ -168,6 +168,15 @@ def drop(report: Shortcut) -> str:
 
 def warned(report: Shortcut) -> str:
     """The answer of the report."""
-    if report.warning:
-        return f"Put clearly more on the marker than any floor, and would have warned: {', '.join(report.warning)}"
-    return "No explainer put clearly more on the marker than the floors: none would have warned"
+    if report.revealing:
+        consequence = ", and would have warned" if report.taken else ""
+        return f"Clearly more on the marker than any floor{consequence}: {', '.join(report.revealing)}"
+    consequence = ": none would have warned" if report.taken else ""
+    return f"No explainer put clearly more on the marker than the floors{consequence}"
+
+
+def audited(column: Column) -> str:
+    """What the head of a column says of its audit; nothing where all is well."""
+    if column.greyed:
+        return "fails audit"
+    return "not audited" if column.judges and column.verdict == "not audited" else ""

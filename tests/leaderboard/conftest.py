@@ -180,16 +180,18 @@ def results(result, prediction):
         ),
         scores=(*clean_board(result), *shortcut_board(result)),
         audit={
-            "energy": {
-                "verdict": "pass",
-                "reason": "",
-                "checks": [{"name": "order", "passed": True, "detail": "1.00"}],
-            },
-            "iou": {
-                "verdict": "fail",
-                "reason": f"ranks {HOSTILE} above the oracle",
-                "checks": [{"name": "order", "passed": False, "detail": QUOTED}],
-            },
+            "phantom": {
+                "energy": {
+                    "verdict": "pass",
+                    "reason": "",
+                    "checks": [{"name": "order", "passed": True, "detail": "1.00"}],
+                },
+                "iou": {
+                    "verdict": "fail",
+                    "reason": f"ranks {HOSTILE} above the oracle",
+                    "checks": [{"name": "order", "passed": False, "detail": QUOTED}],
+                },
+            }
         },
         environment={"python": "3.11", "cpu": {"name": HOSTILE, "cores": 2}},
     )

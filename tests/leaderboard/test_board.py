@@ -68,6 +68,11 @@ def test_references_stand_apart_ceilings_first_whatever_they_score(results):
     ]
 
 
+def test_a_ceiling_stands_above_a_floor_that_scores_more(result):
+    scores = [result("edges", "energy", 0.9), result("roi", "energy", 0.2), result("random", "energy", 0.5)]
+    assert [row.explainer for row in board_of(scores).references] == ["roi", "edges", "random"]
+
+
 def test_quality_columns_come_before_descriptive_ones_and_cost_comes_last(result):
     names = ("seconds", "energy-marker", "iou", "energy")
     board = board_of([result("gradcam", name, 0.5) for name in names])
@@ -76,16 +81,37 @@ def test_quality_columns_come_before_descriptive_ones_and_cost_comes_last(result
 
 def test_a_column_that_fails_the_audit_is_greyed_with_the_reason_and_gives_no_order(result):
     scores = [result("a", "iou", 0.9), result("b", "iou", 0.1), result("a", "energy", 0.1), result("b", "energy", 0.9)]
-    board = board_of(scores, audit={"iou": {"verdict": "fail", "reason": "blind"}, "energy": {"verdict": "pass"}})
+    board = board_of(
+        scores, audit={"phantom": {"iou": {"verdict": "fail", "reason": "blind"}, "energy": {"verdict": "pass"}}}
+    )
     iou, energy = board.columns
     assert (iou.greyed, iou.reason, energy.greyed) == (True, "blind", False)
     assert [row.explainer for row in board.methods] == ["b", "a"]
 
 
+@pytest.mark.parametrize(
+    ("verdict", "metric", "told"),
+    [
+        ("fail", "iou", "fails audit"),
+        ("not audited", "iou", "not audited"),
+        ("pass", "iou", ""),
+        ("not audited", "energy-marker", ""),
+    ],
+)
+def test_the_head_of_a_column_tells_of_its_audit_unless_all_is_well(result, verdict, metric, told):
+    board = board_of([result("a", metric, 0.5)], audit={"phantom": {metric: {"verdict": verdict, "reason": "why"}}})
+    assert wording.audited(board.columns[0]) == told
+
+
 def test_the_audit_of_a_metric_holds_for_it_with_parameters_too(result):
     made = result("a", "iou(threshold=0.7)", 0.5)
     made = replace(made, cards={**made.cards, "metric": {**made.cards["metric"], "name": "iou"}})
-    assert board_of([made], audit={"iou": {"verdict": "fail", "reason": "blind"}}).columns[0].greyed
+    assert board_of([made], audit={"phantom": {"iou": {"verdict": "fail", "reason": "blind"}}}).columns[0].greyed
+
+
+def test_what_fails_on_the_data_of_one_task_is_not_greyed_on_another(result):
+    board = board_of([result("a", "iou", 0.5)], audit={"phantom-tiny": {"iou": {"verdict": "fail", "reason": "blind"}}})
+    assert (board.columns[0].greyed, board.columns[0].verdict) == (False, "")
 
 
 @pytest.mark.parametrize(
@@ -115,6 +141,11 @@ def test_the_share_of_sound_maps_is_the_worst_over_the_metrics_that_look_at_maps
     rows = {row.explainer: wording.covered(row, board) for row in board.rows}
     assert (rows["gradcam"], rows["lime(samples=50)"], rows["constant"]) == ("100 %", "50 %", "0 %")
     assert rows["rollout"] == "-"
+
+
+def test_costs_alone_say_nothing_of_sound_maps(result):
+    board = board_of([result("gradcam", "seconds", 0.5)])
+    assert wording.covered(board.methods[0], board) == "-"
 
 
 def test_a_limited_run_says_so_and_so_does_a_cell_with_fewer_images_than_its_board(result):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from xaibench.contracts import Results
 from xaibench_leaderboard.board import boards_of
 from xaibench_leaderboard.claims import Claims, claims_of
 
@@ -52,6 +53,11 @@ def test_a_row_says_all_about_its_number(claims):
 def test_an_absent_number_is_null_with_a_reason(claims, explainer, metric, status, reason):
     row = row_of(claims, task="phantom", explainer=explainer, metric=metric)
     assert (row["mean"], row["low"], row["n"], row["status"], row["reason"]) == (None, None, None, status, reason)
+
+
+def test_a_metric_that_applies_to_no_image_claims_null_with_that_reason(result):
+    (row,) = claims_of(Results(None, (), (result("gradcam", "energy", ()),), {}, {}))["rows"]
+    assert (row["mean"], row["status"], row["reason"]) == (None, "ok", "applies to no image")
 
 
 def test_no_row_lacks_both_number_and_reason(claims):

@@ -113,7 +113,7 @@ def test_every_string_that_a_stranger_can_set_is_escaped(results, hostile):
         folder=results.folder / hostile,
         predictions=tuple(replace(one, cards=card(one.cards)) for one in results.predictions),
         scores=tuple(replace(one, cards=card(one.cards), reason=hostile) for one in results.scores),
-        audit={name: spoil(told) for name, told in results.audit.items()} | {hostile: {}},
+        audit={name: spoil(told) for name, told in results.audit.items()} | {hostile: {hostile: {}}},
         environment={hostile: hostile},
     )
     text = page_of(spoilt)
@@ -174,7 +174,7 @@ def test_lower_is_better_is_coloured_the_other_way_round(result):
 
 def test_metrics_audit_environment_and_command_are_on_the_page(page, results):
     assert page.row("iou")[1:] == ["what iou is", "higher is better", "0 to 1", "", "localisation", "3", "0.000", ""]
-    assert any(row[:2] == ["iou", "fail"] for row in page.rows)
+    assert any(row[:3] == ["iou", "phantom", "fail"] for row in page.rows)
     assert page.row("cpu.cores") == ["cpu.cores", "2"]
     assert "xaibench run --tasks phantom-shortcut --models resnet18" in " ".join(page_text(results))
 

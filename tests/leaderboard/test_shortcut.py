@@ -27,7 +27,7 @@ def test_an_explainer_reveals_the_marker_if_it_stands_clear_of_every_floor(resul
     # The floors: random 0.02 [0.02, 0.02]; edges 0.3 [0.2, 0.4].
     (report,) = shortcuts_of(boards_of(results))
     assert verdicts(report) == {"gradcam": "yes", "saliency": "unclear", "lime": "no"}
-    assert report.warning == ("gradcam",)
+    assert report.revealing == ("gradcam",)
     assert "edges" in next(witness.reason for witness in report.methods if witness.verdict == "unclear")
 
 
@@ -67,7 +67,20 @@ def test_accuracy_has_collapsed_only_if_its_interval_lies_clearly_below_validati
     assert report_of(scores, [made]).board.accuracy.collapsed is collapsed
 
 
-def test_no_warning_is_told_as_such(result):
-    scores = [result("gradcam", "energy-marker", 0.05), result("gradcam", "energy", 0.1)]
+@pytest.mark.parametrize(
+    ("share", "accuracies", "sees", "told"),
+    [
+        (0.9, {"val_balanced_accuracy": 1.0}, "", "more on the marker than any floor, and would have warned: gradcam"),
+        (0.9, {}, "marker", "more on the marker than any floor, and would have warned: gradcam"),
+        (0.9, {}, "lesions", "more on the marker than any floor: gradcam"),
+        (0.05, {"val_balanced_accuracy": 1.0}, "", "than the floors: none would have warned"),
+        (0.05, {}, "", "than the floors"),
+    ],
+)
+def test_a_warning_is_spoken_of_only_where_there_was_something_to_warn_of(
+    result, prediction, share, accuracies, sees, told
+):
+    scores = [result("gradcam", "energy-marker", share), result("gradcam", "energy", 0.1)]
     scores += [result("random", "energy-marker", 0.1), result("random", "energy", 0.1)]
-    assert "none would have warned" in wording.warned(report_of(scores))
+    made = prediction((0, 0, 1, 1), (1, 1, 0, 0), training=accuracies, sees=sees)
+    assert wording.warned(report_of(scores, [made])).endswith(told)

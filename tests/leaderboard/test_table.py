@@ -61,10 +61,15 @@ def test_reasons_accuracy_audit_and_shortcut_are_told(printed, hostile):
 
 
 def test_names_are_no_markup_and_cannot_steer_the_terminal(result, tmp_path, capsys):
-    scores = (result("[red]x[/red]", "energy", 0.5), result("a\x1b]0;owned\x07b", "energy", 0.4))
+    scores = (
+        result("[red]x[/red]", "energy", 0.5),
+        result("a\x1b]0;owned\x07b", "energy", 0.4),
+        result("odd", "energy", status="[blue]odd[/blue]"),
+    )
     Table().render(Results(tmp_path, (), scores, {}, {}), tmp_path)
     out = capsys.readouterr().out
     assert "[red]x[/red]" in out
+    assert "[blue]odd[/blue]" in out
     assert "a\\x1b]0;owned\\x07b" in out
     assert printable("two\nlines\tand \x1b[31m") == "two lines and \\x1b[31m"
 
