@@ -150,6 +150,15 @@ def test_malignant_clusters_have_more_and_smaller_specks_than_benign_ones():
     assert malignant[:, 1].max() < benign[:, 1].min()
 
 
+def test_a_film_of_the_right_side_is_the_mirror_image_of_one_of_the_left_with_all_its_masks():
+    patient = Patient(MALIGNANT, False, 1, "mass", (0.03, 0.02))
+    left, right = (draw_film(rng(4), Plan(replace(patient, right=side), "mlo", 1), 64) for side in (False, True))
+    assert np.array_equal(left.image[:, ::-1], right.image)
+    assert len(left.lesions) == len(right.lesions) == 2
+    assert all(np.array_equal(a[:, ::-1], b) for a, b in zip(left.lesions, right.lesions, strict=True))
+    assert np.array_equal(left.regions["marker"][:, ::-1], right.regions["marker"])
+
+
 def test_lesions_lie_in_the_breast():
     for seed in range(30):
         breast = draw_breast(rng(seed), "cc", 128, 0.42)

@@ -164,7 +164,8 @@ class PhantomBlur(Phantom):
         summary="phantom crops: lesions blown up more than normal tissue, so that blur tells them apart",
         source="drawn on the fly; nothing to fetch",
         scenario="as in a published protocol on MIAS: a lesion is a square round it, of median half side 19/224 of the "
-        "film, a normal one the square of 56/224 at the centre, both blown up to the full size; lesions are centred",
+        "film, a normal one the square of 56/224 at the centre, both blown up to the full size; lesions are centred; "
+        "films twice as large and three times as grainy as the clean ones, lesions at 0.6 times their contrast",
         licence="Apache-2.0",
     )
 
