@@ -1,0 +1,473 @@
+"""Splits and leak search, held against what they promise on sets drawn by Hypothesis."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import replace
+from io import BytesIO
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import Phase, assume, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from xaibench.contracts import Entry
+from xaibench.errors import XaibenchError
+from xaibench.selection import ordered
+from xaibench_tasks.leaks import NEAR, find_leaks, identical, near_duplicates
+from xaibench_tasks.ledger import Ledger
+from xaibench_tasks.records import Record
+from xaibench_tasks.sources import open_source
+from xaibench_tasks.splits import SPLITS, Splitting, assign, conflicts
+
+few = settings(max_examples=40)
+# Patients as lists of labels, one per image.
+mixed_patients = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), min_size=20, max_size=80)
+pure_patients = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 5)), min_size=20, max_size=120).map(
+    lambda drawn: [[label] * count for label, count in drawn]
+)
+patients = mixed_patients | pure_patients
+hows = st.builds(
+    Splitting,
+    folds=st.integers(1, 6),
+    val=st.floats(0.05, 0.3),
+    test=st.floats(0.05, 0.4),
+    seed=st.integers(0, 2**31),
+)
+
+
+def records_of(labels, officials=None):
+    """One record per image; ids say nothing of the patient's place in the list."""
+    return [
+        Record(
+            id=f"image-{patient}-{at}",
+            patient=f"P{patient:04d}",
+            label=label,
+            image=f"{patient}-{at}.png",
+            official=officials[patient][at] if officials else "",
+        )
+        for patient, own in enumerate(labels)
+        for at, label in enumerate(own)
+    ]
+
+
+def sides_of(records, splits):
+    sides = defaultdict(set)
+    for record in records:
+        sides[record.patient].add(splits[record.id])
+    return sides
+
+
+# -------------------------------------------------------------------------------------------------------------- splits
+
+
+@few
+@given(patients, hows)
+def test_no_patient_is_in_two_splits_and_every_image_is_in_one(labels, how):
+    records = records_of(labels)
+    folds = assign(records, how)
+    assert len(folds) == how.folds
+    for splits in folds:
+        assert set(splits) == {record.id for record in records}
+        assert set(splits.values()) <= set(SPLITS)
+        assert all(len(found) == 1 for found in sides_of(records, splits).values())
+
+
+@given(patients, hows.filter(lambda how: how.folds > 1))
+def test_the_test_parts_of_k_folds_are_a_partition(labels, how):
+    records = records_of(labels)
+    tested = Counter(name for splits in assign(records, how) for name, split in splits.items() if split == "test")
+    assert tested == Counter(record.id for record in records)
+
+
+@few
+@given(patients, hows, st.randoms(use_true_random=False))
+def test_splits_do_not_depend_on_the_order_of_the_records(labels, how, random):
+    records = records_of(labels)
+    shuffled = list(records)
+    random.shuffle(shuffled)
+    assert assign(shuffled, how) == assign(records, how)
+
+
+@few
+@given(patients, hows)
+def test_the_same_seed_gives_the_same_splits(labels, how):
+    records = records_of(labels)
+    assert assign(records, how) == assign(records, replace(how))
+
+
+def test_another_seed_gives_other_splits_and_other_folds_too():
+    records = records_of([[number % 2] for number in range(100)])
+    for folds in (1, 5):
+        one, other = (assign(records, Splitting(folds=folds, seed=seed)) for seed in (0, 1))
+        assert one != other
+        tested = [{name for name, split in splits[0].items() if split == "test"} for splits in (one, other)]
+        assert len(tested[0] & tested[1]) < len(tested[0]) / 2
+
+
+@few
+@given(patients, hows)
+def test_shares_are_met_within_one_patient(labels, how):
+    records = records_of(labels)
+    largest, total = max(map(len, labels)), len(records)
+    test = how.test if how.folds == 1 else 1 / how.folds
+    for splits in assign(records, how):
+        counts = Counter(splits.values())
+        assert abs(counts["test"] - test * total) <= largest
+        rest = total - counts["test"]
+        assert abs(counts["val"] - how.val / (1 - test) * rest) <= largest
+
+
+@given(pure_patients, hows)
+def test_every_class_is_dealt_out_within_two_patients_of_its_share(labels, how):
+    records = records_of(labels)
+    test = how.test if how.folds == 1 else 1 / how.folds
+    largest = max(map(len, labels))
+    per_class = Counter(record.label for record in records)
+    for splits in assign(records, how):
+        tested = Counter(record.label for record in records if splits[record.id] == "test")
+        for label, count in per_class.items():
+            assert abs(tested[label] - test * count) <= 2 * largest  # one patient at either end of the class
+        validated = Counter(record.label for record in records if splits[record.id] == "val")
+        for label, count in (per_class - tested).items():
+            assert abs(validated[label] - how.val / (1 - test) * count) <= 2 * largest
+
+
+@pytest.mark.xfail(reason="patients are dealt in any order of size; the largest first would be within 0.75 patients")
+def test_every_class_is_dealt_out_within_one_patient_where_that_can_be():
+    sizes = [
+        *[(0, 1)] * 10,
+        *[(1, 2)] * 2,
+        (1, 1),
+        (1, 2),
+        (1, 4),
+        (0, 4),
+        *[(0, 1)] * 2,
+        (1, 4),
+        (0, 1),
+        (1, 2),
+        (1, 4),
+    ]
+    records = records_of([[label] * count for label, count in sizes])
+    per_class = Counter(record.label for record in records)
+    for splits in assign(records, Splitting(folds=4, val=0.25, seed=1009264)):
+        tested = Counter(record.label for record in records if splits[record.id] == "test")
+        assert all(abs(tested[label] - count / 4) <= 4 for label, count in per_class.items())
+
+
+@given(st.lists(st.integers(0, 3), min_size=20, max_size=150), hows)
+def test_with_one_image_a_patient_every_class_of_a_holdout_is_within_one_image(labels, how):
+    records = records_of([[label] for label in labels])
+    (splits,) = assign(records, replace(how, folds=1))
+    per_class = Counter(labels)
+    tested = Counter(record.label for record in records if splits[record.id] == "test")
+    for label, count in per_class.items():
+        assert abs(tested[label] - how.test * count) <= 1 + 1e-9
+
+
+@few
+@given(patients, hows)
+def test_the_first_images_of_a_limited_run_are_those_of_a_longer_one(labels, how):
+    records = records_of(labels)
+    splits = assign(records, how)[0]
+
+    class Task:
+        def entries(self, split, fold):
+            return [Entry(record.id, record.patient, record.label) for record in records if splits[record.id] == split]
+
+    class Backwards(Task):
+        def entries(self, split, fold):
+            return super().entries(split, fold)[::-1]
+
+    everything = ordered(Task(), "train", 0)
+    assert ordered(Backwards(), "train", 0) == everything
+    assert {entry.id for entry in everything} == {name for name, split in splits.items() if split == "train"}
+
+
+@given(mixed_patients, st.integers(0, 10))
+def test_splits_by_image_are_splits_of_all_images(labels, seed):
+    records = records_of(labels)
+    how = Splitting(by="image", seed=seed)
+    (splits,) = assign(records, how)
+    counts = Counter(splits.values())
+    assert abs(counts["test"] - 0.15 * len(records)) <= 1
+    assert abs(counts["val"] - 0.15 * len(records)) <= 2
+    assert counts.total() == len(records)
+
+
+@pytest.mark.parametrize("shares", [{"val": 0.0}, {"test": 1.0}, {"val": 0.5, "test": 0.5}, {"val": float("nan")}])
+def test_shares_that_cannot_be_are_refused(shares):
+    with pytest.raises(XaibenchError, match="give shares"):
+        Splitting(**shares)
+
+
+@pytest.mark.xfail(reason="parts without any image are made without a word")
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+@pytest.mark.parametrize("folds", [1, 5])
+def test_a_set_too_small_to_split_is_refused_and_not_split_into_nothing(count, folds):
+    records = records_of([[0]] * count)
+    with pytest.raises(XaibenchError, match="patient"):
+        assign(records, Splitting(folds=folds))
+
+
+@pytest.mark.xfail(reason="parts without any image are made without a word")
+@settings(max_examples=40, phases=[Phase.generate])
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=4), min_size=3, max_size=12), hows)
+def test_a_small_set_is_split_into_three_parts_with_images_or_refused(labels, how):
+    try:
+        folds = assign(records_of(labels), how)
+    except XaibenchError:
+        return
+    assert all(set(splits.values()) == set(SPLITS) for splits in folds)
+
+
+# ------------------------------------------------------------------------------------------------------ official splits
+
+official_patients = st.lists(
+    st.lists(st.tuples(st.integers(0, 1), st.sampled_from(["train", "test"])), min_size=1, max_size=4),
+    min_size=20,
+    max_size=60,
+)
+
+
+def officials_of(drawn):
+    return records_of([[label for label, _ in own] for own in drawn], [[side for _, side in own] for own in drawn])
+
+
+@few
+@given(official_patients, st.sampled_from(["test", "train"]), st.integers(0, 5))
+def test_official_splits_hold_but_for_patients_on_both_sides(drawn, conflict, seed):
+    records = officials_of(drawn)
+    torn = set(conflicts(records))
+    assert torn == {
+        record.patient
+        for record in records
+        if len({other.official for other in records if other.patient == record.patient}) > 1
+    }
+    assume(sum(record.official == "train" for record in records if record.patient not in torn) > 10)
+    (splits,) = assign(records, Splitting(official=True, conflict=conflict, seed=seed))
+    for record in records:
+        if record.patient not in torn:
+            assert (splits[record.id] == "test") == (record.official == "test")
+        elif conflict == "test":
+            assert splits[record.id] == "test"
+        else:
+            assert splits[record.id] in ("train", "val")
+    assert all(len(found) == 1 for found in sides_of(records, splits).values())
+
+
+@few
+@given(official_patients, st.integers(0, 5))
+def test_a_kept_conflict_keeps_every_official_place_and_stays_out_of_val(drawn, seed):
+    records = officials_of(drawn)
+    torn = set(conflicts(records))
+    assume(sum(record.official == "train" for record in records if record.patient not in torn) > 10)
+    (splits,) = assign(records, Splitting(official=True, conflict="keep", seed=seed))
+    for record in records:
+        assert (splits[record.id] == "test") == (record.official == "test")
+        assert not (record.patient in torn and splits[record.id] == "val")
+
+
+@given(st.lists(st.lists(st.sampled_from(["train", "val", "test"]), min_size=1, max_size=3), min_size=20, max_size=50))
+def test_an_official_val_is_left_as_it_is(sides):
+    assume(any("val" in own for own in sides))
+    records = records_of([[0] * len(own) for own in sides], sides)
+    (splits,) = assign(records, Splitting(official=True, conflict="keep"))
+    assert splits == {record.id: record.official for record in records}
+
+
+@pytest.mark.xfail(reason="val is dealt by image but looked up by patient")
+@settings(max_examples=20, phases=[Phase.generate])
+@given(official_patients)
+def test_an_official_split_by_image_gets_a_val_too(drawn):
+    records = officials_of(drawn)
+    assume(sum(record.official == "train" for record in records) > 20)
+    (splits,) = assign(records, Splitting(official=True, conflict="keep", by="image"))
+    assert "val" in splits.values()
+
+
+# --------------------------------------------------------------------------------------------------------------- leaks
+
+
+class Known:
+    """A ledger of what is told to it."""
+
+    def __init__(self, looks, pixels):
+        self.looks, self.hashes = looks, pixels
+
+    def look(self, name):
+        return self.looks[name]
+
+    def pixels(self, name):
+        return self.hashes[name]
+
+    def save(self):
+        pass
+
+
+def flat_records(count):
+    return [Record(id=f"i{at:04d}", patient=f"P{at}", label=0, image=f"f{at:04d}") for at in range(count)]
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 2**32), st.integers(2, 40), st.integers(0, 60))
+def test_near_duplicates_are_exactly_the_pairs_that_differ_in_few_signs(seed, count, most):
+    rng = np.random.default_rng(seed)
+    records = flat_records(count)
+    base = rng.integers(0, 2, 256)
+    bits = []
+    for _ in records:
+        own = base.copy()
+        flipped = rng.choice(256, rng.integers(0, most + 1), replace=False)
+        own[flipped] ^= 1
+        bits.append(own)
+    looks = {record.image: np.packbits(own).tobytes().hex() for record, own in zip(records, bits, strict=True)}
+    ledger = Known(looks, {record.image: record.id for record in records})
+    wanted = [
+        (records[one].id, records[other].id)
+        for one, other in combinations(range(count), 2)
+        if int((bits[one] != bits[other]).sum()) <= NEAR
+    ]
+    assert near_duplicates(records, ledger) == wanted
+
+
+def test_near_duplicates_are_found_across_blocks_of_many_images():
+    rng = np.random.default_rng(0)
+    records = flat_records(2600)
+    looks = {record.image: rng.bytes(32).hex() for record in records}
+    for one, other in ((3, 2500), (1023, 1024), (2048, 2047)):
+        looks[records[other].image] = looks[records[one].image]
+    ledger = Known(looks, {record.image: record.id for record in records})
+    assert near_duplicates(records, ledger) == [("i0003", "i2500"), ("i1023", "i1024"), ("i2047", "i2048")]
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=30))
+def test_identical_images_are_exactly_the_groups_of_equal_pixels(contents):
+    records = flat_records(len(contents))
+    ledger = Known({}, {record.image: f"c{content}" for record, content in zip(records, contents, strict=True)})
+    wanted = defaultdict(list)
+    for record, content in zip(records, contents, strict=True):
+        wanted[content].append(record.id)
+    assert sorted(identical(records, ledger)) == sorted(group for group in wanted.values() if len(group) > 1)
+
+
+@few
+@given(patients, hows, st.data())
+def test_every_patient_torn_between_splits_is_told_and_no_other(labels, how, data):
+    records = records_of(labels)
+    folds = [dict(splits) for splits in assign(records, how)]
+    moved = data.draw(st.lists(st.sampled_from(records), max_size=4, unique_by=lambda record: record.id))
+    for record in moved:
+        folds[0][record.id] = "train" if folds[0][record.id] == "test" else "test"
+    torn = [patient for patient, found in sides_of(records, folds[0]).items() if len(found) > 1]
+    warnings = [
+        finding for finding in find_leaks(records, folds, Known({}, {}), look=False) if finding.level == "warning"
+    ]
+    if torn:
+        (warning,) = warnings
+        assert warning.where == "fold 0"
+        assert warning.what.startswith(f"{len(torn)} of {len(labels)} patients")
+        assert all(patient in warning.what for patient in sorted(torn)[:5])
+    else:
+        assert warnings == []
+
+
+# ---------------------------------------------------------------------------------------------------- leaks, on pixels
+
+
+def texture(seed, size=(120, 90)):
+    """Clouds and lines: no two seeds look alike."""
+    rng = np.random.default_rng(seed)
+    clouds = Image.fromarray(rng.integers(0, 255, (9, 7), dtype=np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    fine = Image.fromarray(rng.integers(0, 255, (30, 40), dtype=np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    return Image.blend(clouds, fine, 0.3)
+
+
+def as_jpeg(picture):
+    file = BytesIO()
+    picture.save(file, "JPEG", quality=40)
+    return Image.open(file)
+
+
+CHANGES = {
+    "jpeg": as_jpeg,
+    "half size": lambda picture: picture.resize((60, 45), Image.Resampling.BOX),
+    "brighter": lambda picture: picture.point(lambda value: min(255, value + 20)),
+    "colour": lambda picture: picture.convert("RGB"),
+    "one pixel": lambda picture: picture.point(lambda value: value ^ 1 if value == 77 else value),
+}
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch):
+    monkeypatch.setenv("XAIBENCH_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for seed in range(40):
+        texture(seed).save(folder / f"own{seed:02d}.png")
+    return folder
+
+
+def pixel_records(folder):
+    return [
+        Record(id=file.stem, patient=file.stem, label=0, image=file.name)
+        for file in sorted(folder.iterdir())
+        if file.suffix
+    ]
+
+
+def found_in(folder):
+    records = pixel_records(folder)
+    ledger = Ledger(open_source(folder))
+    return identical(records, ledger), near_duplicates(records, ledger)
+
+
+def test_different_pictures_are_no_duplicates(pictures):
+    assert found_in(pictures) == ([], [])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".pgm"])
+def test_the_same_pixels_in_another_file_format_are_identical(pictures, suffix):
+    with Image.open(pictures / "own07.png") as picture:
+        picture.save(pictures / f"zwin{suffix}")
+    assert found_in(pictures) == ([["own07", "zwin"]], [])
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_picture_changed_a_little_is_a_duplicate_of_its_own_and_of_no_other(pictures, change):
+    with Image.open(pictures / "own11.png") as picture:
+        CHANGES[change](picture).save(pictures / "zwin.png")
+    groups, pairs = found_in(pictures)
+    assert pairs == [("own11", "zwin")] or groups == [["own11", "zwin"]]
+
+
+def test_a_picture_changed_since_is_looked_at_again(pictures):
+    assert found_in(pictures) == ([], [])
+    texture(3).save(pictures / "own04.png")
+    assert found_in(pictures) == ([["own03", "own04"]], [])
+
+
+def test_flat_pictures_are_identical_but_never_near(pictures):
+    for number, tone in enumerate((0, 0, 128)):
+        Image.new("L", (50, 50), tone).save(pictures / f"zflat{number}.png")
+    assert found_in(pictures) == ([["zflat0", "zflat1"]], [])
+
+
+def test_damaged_pictures_take_no_part(pictures):
+    for name in ("zbad1.png", "zbad2.png"):
+        (pictures / name).write_bytes(b"not a picture")
+    assert found_in(pictures) == ([], [])
+
+
+def test_leaks_name_folds_labels_and_patients(pictures):
+    with Image.open(pictures / "own00.png") as picture:
+        picture.save(pictures / "zwin.png")
+    records = [replace(record, label=int(record.id == "zwin")) for record in pixel_records(pictures)]
+    apart = {record.id: "test" if record.id == "zwin" else "train" for record in records}
+    together = {record.id: "train" for record in records}
+    findings = find_leaks(records, [together, apart], Ledger(open_source(pictures)))
+    (warning,) = [finding for finding in findings if finding.level == "warning"]
+    for part in ("identical pixels: own00, zwin", "of fold(s) 1", "different labels", "different patients"):
+        assert part in warning.what
