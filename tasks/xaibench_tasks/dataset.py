@@ -99,7 +99,8 @@ class Dataset:
             digest.update(f"{line!r}\n".encode())
         for record in self.records:
             contents = [self.ledger.digest(name) for name in record.files()]
-            known = (record.id, record.patient, record.label, record.lesions, record.official, contents)
+            steps = self.steps_for(record)
+            known = (record.id, record.patient, record.label, record.lesions, record.official, steps, contents)
             digest.update(f"{known!r}\n".encode())
         self.ledger.save()
         return f"{self.card.name}@{self.card.version} images={len(self.records)} content={digest.hexdigest()}"
@@ -124,7 +125,7 @@ class Dataset:
             frame = self._cache.get(index)
         if frame is None:
             raise DataError(f"the cache {self._cache.folder} loses what is written: remove it and try again")
-        return Sample(entry, frame.image, frame.masks)
+        return Sample(entry, frame.image, tuple(mask for mask in frame.masks if mask.any()))
 
     @cached_property
     def _cache(self) -> PixelCache:
@@ -138,7 +139,7 @@ class Dataset:
         return Frame(pixels, tuple(draw(outline, shape, self.source) for outline in record.lesions))
 
     def steps_for(self, record: Record) -> Sequence[Step]:
-        """The steps of one record; override where they depend on it. What they depend on must be in the record."""
+        """The steps of one record; override where they depend on it."""
         del record
         return self.steps
 

@@ -13,10 +13,11 @@ from xaibench.references import Reference, parse
 from xaibench.registry import create, resolve
 from xaibench_tasks.checking import Finding, Report
 from xaibench_tasks.dataset import Dataset
-from xaibench_tasks.sources import open_source
+from xaibench_tasks.sources import open_source, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
     from xaibench_tasks.checking import Inspect, Level
 
@@ -27,7 +28,9 @@ LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 def examine(text: str, path: str) -> Report:
     """Everything that can be said of TASK at PATH. Never raises for what is wrong with the data."""
     reference = parse(text)
-    inspect = inspector(reference)
+    module = _module(reference)
+    inspect = _inspector(module, reference.target)
+    path = str(place_of(getattr(module, "HOME", reference.target), path))
     try:
         report = inspect(open_source(path))
     except XaibenchError as error:
@@ -37,12 +40,15 @@ def examine(text: str, path: str) -> Report:
     return replace(report, findings=(*report.findings, *_tried(reference, path)))
 
 
-def inspector(reference: Reference) -> Inspect:
-    """The `inspect` of the module that makes the task."""
-    factory = fetch(resolve("tasks", reference.target))
-    inspect = getattr(sys.modules[factory.__module__], "inspect", None)
+def _module(reference: Reference) -> ModuleType:
+    """The module that makes the task."""
+    return sys.modules[fetch(resolve("tasks", reference.target)).__module__]
+
+
+def _inspector(module: ModuleType, task: str) -> Inspect:
+    inspect = getattr(module, "inspect", None)
     if inspect is None:
-        raise UsageError(f"{reference.target} has no files to check: it is drawn, or its module offers no `inspect`")
+        raise UsageError(f"{task} has no files to check: it is drawn, or its module offers no `inspect`")
     found: Inspect = inspect
     return found
 

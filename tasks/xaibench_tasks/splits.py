@@ -28,6 +28,7 @@ class Splitting:
     val: float = 0.15  # share of all images
     test: float = 0.15  # with one fold; with k folds it is 1/k
     seed: int = 0
+    by: Literal["patient", "image"] = "patient"  # by image leaks: it is here to repeat what others did
     official: bool = False  # keep the publisher's splits; one that has no val gets `val` of train
     conflict: Literal["test", "train", "keep"] = "test"  # where a patient goes whom the publisher put into both
 
@@ -40,7 +41,7 @@ class Splitting:
 
 
 def assign(records: Sequence[Record], how: Splitting) -> list[Assignment]:
-    """For every fold, the split of every image. No patient is in two splits, unless conflict="keep" keeps one there."""
+    """For every fold, the split of every image. A patient is in two only where by="image" or conflict="keep" asks."""
     if how.official:
         return [_official(records, how)]
     parts = _parts(records, how)
@@ -50,21 +51,26 @@ def assign(records: Sequence[Record], how: Splitting) -> list[Assignment]:
 def _parts(records: Sequence[Record], how: Splitting) -> list[set[str]]:
     """The patients of each fold's test set."""
     if how.folds == 1:
-        return [_deal(records, {"rest": 1 - how.test, "test": how.test}, (how.seed, "test"))["test"]]
+        return [_deal(records, {"rest": 1 - how.test, "test": how.test}, how, "test")["test"]]
     names = {str(fold): 1 / how.folds for fold in range(how.folds)}
-    dealt = _deal(records, names, (how.seed, "folds"))
+    dealt = _deal(records, names, how, "folds")
     return [dealt[name] for name in names]
 
 
 def _fold(records: Sequence[Record], how: Splitting, test: set[str]) -> Assignment:
-    rest = [record for record in records if record.patient not in test]
+    rest = [record for record in records if _unit(record, how) not in test]
     share = how.val / (1 - (how.test if how.folds == 1 else 1 / how.folds))
-    val = _deal(rest, {"train": 1 - share, "val": share}, (how.seed, "val"))["val"]
-    return {record.id: _which(record.patient, test, val) for record in records}
+    val = _deal(rest, {"train": 1 - share, "val": share}, how, "val")["val"]
+    return {record.id: _which(_unit(record, how), test, val) for record in records}
 
 
-def _which(patient: str, test: set[str], val: set[str]) -> Split:
-    return "test" if patient in test else "val" if patient in val else "train"
+def _unit(record: Record, how: Splitting) -> str:
+    """What is never torn apart."""
+    return record.patient if how.by == "patient" else record.id
+
+
+def _which(unit: str, test: set[str], val: set[str]) -> Split:
+    return "test" if unit in test else "val" if unit in val else "train"
 
 
 def _official(records: Sequence[Record], how: Splitting) -> Assignment:
@@ -78,7 +84,7 @@ def _official(records: Sequence[Record], how: Splitting) -> Assignment:
     if "val" not in assigned.values():
         tested = {record.patient for record in records if assigned[record.id] == "test"}
         learned = [record for record in records if assigned[record.id] == "train" and record.patient not in tested]
-        val = _deal(learned, {"train": 1 - how.val, "val": how.val}, (how.seed, "val"))["val"]
+        val = _deal(learned, {"train": 1 - how.val, "val": how.val}, how, "val")["val"]
         assigned |= {record.id: "val" for record in learned if record.patient in val}
     return assigned
 
@@ -91,21 +97,21 @@ def conflicts(records: Sequence[Record]) -> list[str]:
     return sorted(patient for patient, found in places.items() if len(found) > 1)
 
 
-def _deal(records: Sequence[Record], shares: Mapping[str, float], seed: tuple[int, str]) -> dict[str, set[str]]:
+def _deal(records: Sequence[Record], shares: Mapping[str, float], how: Splitting, what: str) -> dict[str, set[str]]:
     """Deal patients out, those with like labels one after another, each to whom most images are due."""
     groups: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        groups[record.patient].append(record)
+        groups[_unit(record, how)].append(record)
 
-    def order(patient: str) -> tuple[tuple[int, ...], int, str]:
-        labels = sorted({record.label for record in groups[patient]}, reverse=True)
-        return tuple(labels), derive("split", *seed, patient), patient
+    def order(unit: str) -> tuple[tuple[int, ...], int, str]:
+        labels = sorted({record.label for record in groups[unit]}, reverse=True)
+        return tuple(labels), derive("split", how.seed, what, unit), unit
 
     hands: dict[str, set[str]] = {name: set() for name in shares}
     given = dict.fromkeys(shares, 0)
-    for patient in sorted(groups, key=order):
-        seen = sum(given.values()) + len(groups[patient])
+    for unit in sorted(groups, key=order):
+        seen = sum(given.values()) + len(groups[unit])
         due = max(shares, key=lambda name: shares[name] * seen - given[name])
-        hands[due].add(patient)
-        given[due] += len(groups[patient])
+        hands[due].add(unit)
+        given[due] += len(groups[unit])
     return hands

@@ -1,0 +1,183 @@
+"""Any images with a table: the way to bring data of one's own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from xaibench.errors import DataError, UsageError
+from xaibench_tasks.checking import Finding, Report
+from xaibench_tasks.damage import unreadable
+from xaibench_tasks.dataset import Dataset, DatasetCard
+from xaibench_tasks.ledger import Ledger
+from xaibench_tasks.options import between
+from xaibench_tasks.records import MaskFile, Record
+from xaibench_tasks.sources import locate
+from xaibench_tasks.splits import SPLITS, Splitting
+from xaibench_tasks.steps import Grey, Resize, Rgb, named
+from xaibench_tasks.tables import Line, read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from xaibench_tasks.records import Official
+    from xaibench_tasks.sources import Source
+
+TABLE = "index.csv"
+LAYOUT = (
+    "a folder or archive with index.csv and the images and masks it names; columns: image, label, and if known "
+    "patient, mask (several with ; between them), split (train, val or test)"
+)
+CARD = DatasetCard(
+    name="folder",
+    summary="images and masks of your own, listed in a CSV file",
+    source="yours",
+    licence="yours",
+    layout=LAYOUT,
+)
+
+
+class UserFolder(Dataset):
+    """Names in the table are relative to it. Without patients every image is its own patient."""
+
+    def __init__(
+        self,
+        *,
+        path: str = "",
+        table: str = TABLE,
+        classes: str = "",
+        size: int = 224,
+        channels: int = 1,
+        steps: str = "",
+        folds: int = 1,
+        val: float = 0.15,
+        test: float = 0.15,
+        seed: int = 0,
+        on_error: str = "raise",
+    ) -> None:
+        between("size", size, 16, 2048)
+        if channels not in (1, 3):
+            raise UsageError(f"channels={channels}: give 1 for grey or 3 for colour")
+        source = locate("folder", path, table, LAYOUT)
+        name = table_name(source, table)
+        lines = read_table(name, source.read(name))
+        known = class_names(lines, classes)
+        found = records(source, name, lines, known)
+        super().__init__(
+            card=CARD,
+            classes=known,
+            shape=(channels, size, size),
+            source=source,
+            records=found,
+            steps=(Grey() if channels == 1 else Rgb(), *named(steps), Resize(size, size)),
+            splitting=Splitting(
+                folds=folds, val=val, test=test, seed=seed, official=any(record.official for record in found)
+            ),
+            on_error=on_error,
+        )
+
+
+def table_name(source: Source, table: str) -> str:
+    """The table; of several of that name the one that lies highest."""
+    found = sorted(source.find(table), key=lambda name: (name.count("/"), name))
+    if not found:
+        raise DataError(f"{source.path} holds no {table}: expected {LAYOUT}")
+    return found[0]
+
+
+def class_names(lines: Sequence[Line], asked: str) -> tuple[str, ...]:
+    """The classes in the order asked for, else in that of the alphabet."""
+    found = sorted({line["label"] for line in lines} - {""})
+    names = tuple(name.strip() for name in asked.split(",") if name.strip()) or tuple(found)
+    if unknown := sorted(set(found) - set(names)):
+        raise UsageError(f"classes={asked!r}: the table also has {', '.join(unknown)}")
+    if len(names) < 2:
+        raise DataError(f"the column label names {len(found)} class(es) ({', '.join(found)}); two are needed at least")
+    return names
+
+
+def records(source: Source, table: str, lines: Sequence[Line], classes: Sequence[str]) -> list[Record]:
+    """One record per row. The first row that cannot be used is an error."""
+    for finding in wrong(source, table, lines):
+        raise DataError(f"{finding.where}: {finding.what}")
+    return [
+        Record(
+            id=line["image"],
+            patient=line["patient"] or line["image"],
+            label=list(classes).index(line["label"]),
+            image=beside(table, line["image"]),
+            lesions=tuple(MaskFile(mask, None) for mask in masks(table, line)),
+            official=official(line["split"]),
+        )
+        for line in lines
+    ]
+
+
+def official(text: str) -> Official:
+    """A split by name."""
+    named = {str(split): split for split in SPLITS}
+    return named.get(text.lower(), "")
+
+
+def beside(table: str, name: str) -> str:
+    """The name of a file that lies where the table is."""
+    parent = table.rpartition("/")[0]
+    plain = name.replace("\\", "/").removeprefix("./")
+    return f"{parent}/{plain}" if parent else plain
+
+
+def masks(table: str, line: Line) -> list[str]:
+    """The mask files of a row."""
+    return [beside(table, name.strip()) for name in line["mask"].split(";") if name.strip()]
+
+
+def wrong(source: Source, table: str, lines: Sequence[Line]) -> Iterator[Finding]:
+    """Rows that cannot be used."""
+    present, seen = set(source.names()), dict[str, str]()
+    if not lines:
+        yield Finding("error", table, "has no rows")
+    some_split = any(line["split"] for line in lines)
+    for line in lines:
+        for column in ("image", "label"):
+            if not line[column]:
+                yield Finding(
+                    "error", line.where, f"has nothing in column {column!r}; columns are named in the first line"
+                )
+        if line["image"] in seen:
+            yield Finding("error", line.where, f"{line['image']} is in {seen[line['image']]} already")
+        seen[line["image"]] = line.where
+        for name in [beside(table, line["image"]), *masks(table, line)] if line["image"] else []:
+            if name not in present:
+                yield Finding("error", line.where, f"{name} is not there")
+        if some_split and not official(line["split"]):
+            yield Finding("error", line.where, f"split {line['split']!r} is none of {', '.join(SPLITS)}")
+
+
+def inspect(source: Source) -> Report:
+    """Counts and irregularities."""
+    name = table_name(source, TABLE)
+    lines = read_table(name, source.read(name))
+    findings = list(wrong(source, name, lines))
+    listed = [beside(name, line["image"]) for line in lines if line["image"]]
+    drawn = [mask for line in lines for mask in masks(name, line)]
+    there = set(source.names())
+    findings += unreadable(source, dict.fromkeys(file for file in (*listed, *drawn) if file in there))
+    findings += [] if findings else _odd_masks(source, name, lines)
+    if lines and not any(line["patient"] for line in lines):
+        told = "no column patient: images of one patient may be on both sides of a split"
+        findings.append(Finding("warning", name, told))
+    labels = Counter(line["label"] for line in lines)
+    counts = {"images": len(listed), "patients": len({line["patient"] or line["image"] for line in lines})}
+    counts |= {"masks": len(drawn)} | {f"label {label}": count for label, count in sorted(labels.items())}
+    return Report("folder", counts, {}, tuple(findings))
+
+
+def _odd_masks(source: Source, table: str, lines: Sequence[Line]) -> Iterator[Finding]:
+    """Masks of another size than their image."""
+    ledger = Ledger(source)
+    for line in lines:
+        shape = ledger.shape(beside(table, line["image"]))
+        for mask in masks(table, line):
+            if (other := ledger.shape(mask)) != shape:
+                told = f"{mask} is {other[1]} x {other[0]}, its image {shape[1]} x {shape[0]}: it is stretched to fit"
+                yield Finding("warning", line.where, told)
