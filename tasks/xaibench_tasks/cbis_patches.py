@@ -18,10 +18,11 @@ from xaibench_tasks.cbis_files import FILM, MASK, CbisFiles
 from xaibench_tasks.cbis_tables import CALLED_BACK_NOT, MALIGNANT, TABLES, by_breast_view, by_film, read_table
 from xaibench_tasks.checking import Finding, Report
 from xaibench_tasks.dataset import Dataset, DatasetCard
+from xaibench_tasks.frames import Frame, Resize
 from xaibench_tasks.options import between, one_of
 from xaibench_tasks.records import MaskFile, Record, draw
 from xaibench_tasks.splits import Splitting
-from xaibench_tasks.steps import Frame, Grey, Resize
+from xaibench_tasks.steps import Grey
 from xaibench_tasks.windows import BackgroundWindow, BoundingBox, LesionWindow
 
 if TYPE_CHECKING:

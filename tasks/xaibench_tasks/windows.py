@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xaibench.errors import DataError
-from xaibench_tasks.steps import Crop, Frame
+from xaibench_tasks.frames import Crop, Frame
 from xaibench_tasks.tissue import breast_mask
 
 if TYPE_CHECKING:
