@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from xaibench.errors import UsageError
+
 if TYPE_CHECKING:
     from xaibench.contracts import Split
 
@@ -73,3 +75,25 @@ def shortcut(task: str, as_json: bool) -> None:
 
     found = measure(create("tasks", task).plugin)
     click.echo(json.dumps(found.plain(), indent=1) if as_json else as_text(found, task))
+
+
+@data.command()
+@click.argument("task")
+@click.option("--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Processes that decode.")
+def prepare(task: str, workers: int) -> None:
+    """Decode and prepare all images of TASK ahead of use; what is done stays done."""
+    # What reads images is imported here so that `xaibench --help` does not wait for it.
+    from xaibench.registry import create
+    from xaibench_tasks.dataset import Dataset
+    from xaibench_tasks.filling import fill
+
+    plugin = create("tasks", task).plugin
+    if not isinstance(plugin, Dataset):
+        raise UsageError(f"{task} has no files to decode")
+    with click.progressbar(length=len(plugin.records), label=task) as bar:
+        troubles = fill(plugin, workers, lambda done, total: bar.update(1))
+    for name, trouble in troubles.items():
+        click.echo(f"{name}: {trouble}", err=True)
+    rescued = f"; {plugin.rescued()} lesions are kept at one pixel" if plugin.rescued() else ""
+    click.echo(f"{sum(plugin.decoded())} of {len(plugin.records)} images are ready{rescued}")
+    raise SystemExit(2 if troubles else 0)

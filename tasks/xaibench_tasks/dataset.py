@@ -19,6 +19,7 @@ from xaibench_tasks.ledger import Ledger
 from xaibench_tasks.pictures import decode
 from xaibench_tasks.records import draw
 from xaibench_tasks.splits import Splitting, assign
+from xaibench_tasks.steps import Normalise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,12 +57,15 @@ class Dataset:
         steps: Sequence[Step],
         splitting: Splitting,
         on_error: str = "raise",
+        per_set: bool = False,  # normalise by mean and deviation of the training images
     ) -> None:
         if on_error not in ("raise", "skip"):
             raise UsageError(f"on_error={on_error!r}: give 'raise' or 'skip'")
         self.card, self.classes, self.shape, self.source = card, classes, shape, source
         self.steps, self.splitting, self.folds = tuple(steps), splitting, splitting.folds
-        self.ledger = Ledger(source)
+        self.ledger, self.per_set = Ledger(source), per_set
+        if per_set and splitting.folds != 1:
+            raise UsageError("normalising per set needs folds=1: with more, every fold has other training images")
         self.skipped: dict[str, str] = {}  # id -> why, under on_error="skip"
         self.records = self._usable(records) if on_error == "skip" else list(records)
         if not self.records:
@@ -95,7 +99,15 @@ class Dataset:
     def fingerprint(self) -> str:
         """Changes with any byte of any file that is used, and with how it is used."""
         digest = hashlib.blake2b(digest_size=16)
-        for line in (self.card.name, self.card.version, self.classes, self.shape, self.steps, self.splitting):
+        for line in (
+            self.card.name,
+            self.card.version,
+            self.classes,
+            self.shape,
+            self.steps,
+            self.splitting,
+            self.per_set,
+        ):
             digest.update(f"{line!r}\n".encode())
         for record in self.records:
             contents = [self.ledger.digest(name) for name in record.files()]
@@ -118,14 +130,42 @@ class Dataset:
         """From the cache; decoded, prepared and kept on first use."""
         if entry.id not in self._index:
             raise DataError(f"{entry.id} is no image of {self.card.name}: load what `entries` of this task returned")
-        index = self._index[entry.id]
+        frame = self._kept(self._index[entry.id])
+        if self.per_set:
+            frame = self._normalise(frame)
+        return Sample(entry, frame.image, tuple(mask for mask in frame.masks if mask.any()))
+
+    def _kept(self, index: int) -> Frame:
+        """From the cache, where it is put on first use."""
         frame = self._cache.get(index)
         if frame is None:
             self._cache.put(index, self.prepare(self.records[index]))
             frame = self._cache.get(index)
         if frame is None:
             raise DataError(f"the cache {self._cache.folder} loses what is written: remove it and try again")
-        return Sample(entry, frame.image, tuple(mask for mask in frame.masks if mask.any()))
+        return frame
+
+    @cached_property
+    def _normalise(self) -> Normalise:
+        """By the training images, one after another."""
+        sums = np.zeros(3)
+        for entry in self.entries("train", 0):
+            image = self._kept(self._index[entry.id]).image.astype(np.float64)
+            sums += image.size, image.sum(), (image**2).sum()
+        mean = sums[1] / sums[0]
+        return Normalise(float(mean), float(max(np.sqrt(sums[2] / sums[0] - mean**2), 1e-6)))
+
+    def decoded(self) -> list[bool]:
+        """Which records are in the cache."""
+        return [bool(flag) for flag in self._cache.flags]
+
+    def decode(self, index: int) -> str:
+        """Put one record into the cache; the reason if it cannot be."""
+        try:
+            self._kept(index)
+        except DataError as error:
+            return str(error)
+        return ""
 
     @cached_property
     def _cache(self) -> PixelCache:

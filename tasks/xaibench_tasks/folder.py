@@ -38,7 +38,7 @@ CARD = DatasetCard(
 
 
 class UserFolder(Dataset):
-    """Names in the table are relative to it. Without patients every image is its own patient."""
+    """Images and masks of your own, listed in a CSV file. Without patients every image is its own patient."""
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from xaibench_tasks.checking import Finding, Report
 from xaibench_tasks.dataset import Dataset, DatasetCard
 from xaibench_tasks.ledger import Ledger
 from xaibench_tasks.mias_list import MISPLACED, SIDE, FilmList, read_list
+from xaibench_tasks.options import one_of
 from xaibench_tasks.records import Record
 from xaibench_tasks.sources import Source, locate
 from xaibench_tasks.splits import Splitting
@@ -48,7 +49,10 @@ ADVICE = f"fetch {CARD.source}. {LAYOUT}. {CARD.licence}"
 
 
 class Mias(Dataset):
-    """Whole films. `steps` are named steps before the resize, such as "clean,clahe"."""
+    """322 mammograms with a circle round each lesion.
+
+    `steps` are named steps before the resize, such as "breast,clahe:2:8"; `normalise="set"` goes by the training films.
+    """
 
     def __init__(
         self,
@@ -60,6 +64,7 @@ class Mias(Dataset):
         misplaced: str = "exclude",
         labels: str = "",
         steps: str = "",
+        normalise: str = "",
         folds: int = 1,
         val: float = 0.15,
         test: float = 0.15,
@@ -68,6 +73,7 @@ class Mias(Dataset):
     ) -> None:
         if not 32 <= size <= 1024:
             raise UsageError(f"size={size}: give 32 to 1024")
+        one_of("normalise", normalise, ("", "set"))
         source = locate("mias", path, PATTERN, ADVICE)
         films = records(source, read_list(source, labels), label_rule(label), exclude_misplaced(misplaced))
         super().__init__(
@@ -79,6 +85,7 @@ class Mias(Dataset):
             steps=(Grey(), *named(steps), Resize(size, size)),
             splitting=Splitting(folds=folds, val=val, test=test, seed=seed),
             on_error=on_error,
+            per_set=normalise == "set",
         )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from skimage.exposure import equalize_adapthist, equalize_hist
@@ -21,6 +22,7 @@ __all__ = [
     "Frame",
     "Grey",
     "KeepBreast",
+    "Normalise",
     "RemovePectoral",
     "Resize",
     "Rgb",
@@ -93,20 +95,44 @@ class Stretch:
         return replace(frame, image=np.asarray(image, np.float32))
 
 
-NAMED: dict[str, Step] = {
-    "breast": KeepBreast(),
-    "crop": CropToBreast(),
-    "face": FaceRight(),
-    "pectoral": RemovePectoral(),
-    "clahe": Clahe(),
-    "equalise": Equalise(),
-    "stretch": Stretch(),
+@dataclass(frozen=True)
+class Normalise:
+    """Bring a given mean to the middle and `reach` standard deviations to black and white: pixels stay in [0, 1]."""
+
+    mean: float = 0.5
+    deviation: float = 0.25
+    reach: float = 3.0
+
+    def __call__(self, frame: Frame) -> Frame:
+        """What lies farther out is cut."""
+        image = np.clip(0.5 + (frame.image - self.mean) / (2 * self.reach * self.deviation), 0, 1)
+        return replace(frame, image=np.asarray(image, np.float32))
+
+
+NAMED: dict[str, type[Any]] = {
+    "breast": KeepBreast,
+    "crop": CropToBreast,
+    "lesions": CropToLesions,
+    "face": FaceRight,
+    "pectoral": RemovePectoral,
+    "clahe": Clahe,
+    "equalise": Equalise,
+    "stretch": Stretch,
+    "normalise": Normalise,
 }
 
 
 def named(text: str) -> tuple[Step, ...]:
-    """The steps of a comma list, in its order."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if unknown := [name for name in names if name not in NAMED]:
-        raise UsageError(f"steps={text!r}: there is no step {unknown[0]!r}; there are {', '.join(NAMED)}")
-    return tuple(NAMED[name] for name in names)
+    """The steps of a comma list, in its order; numbers follow a colon: "breast,clahe:2:8,normalise:0.4:0.2"."""
+    return tuple(_one_named(text, *item.split(":")) for item in map(str.strip, text.split(",")) if item)
+
+
+def _one_named(text: str, name: str, *numbers: str) -> Step:
+    if name not in NAMED:
+        raise UsageError(f"steps={text!r}: there is no step {name!r}; there are {', '.join(NAMED)}")
+    try:
+        step: Step = NAMED[name](*(float(number) if "." in number else int(number) for number in numbers))
+    except (TypeError, ValueError) as error:
+        known = ":".join(field.name for field in fields(NAMED[name]))
+        raise UsageError(f"steps={text!r}: {name} takes {f'the numbers {known}' if known else 'no numbers'}") from error
+    return step
