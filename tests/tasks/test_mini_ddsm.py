@@ -249,8 +249,8 @@ def test_the_real_site_confound_is_named():
 def test_an_empty_folder_and_a_wrong_spreadsheet_are_told(tmp_path):
     assert any(line.startswith("error") and "has neither" in line for line in told(tmp_path))
     (tmp_path / "DataWMask.xlsx").write_bytes(b"PK no zip")
-    assert any("is no .xlsx file" in line for line in told(tmp_path))
-    with pytest.raises(DataError, match=r"is no \.xlsx file"):
+    assert any("is no readable .xlsx file" in line for line in told(tmp_path))
+    with pytest.raises(DataError, match=r"is no readable \.xlsx file"):
         MiniDdsm(path=str(tmp_path))
 
 
