@@ -98,6 +98,10 @@ class Dataset:
 
     def fingerprint(self) -> str:
         """Changes with any byte of any file that is used, and with how it is used."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         digest = hashlib.blake2b(digest_size=16)
         for line in (
             self.card.name,
