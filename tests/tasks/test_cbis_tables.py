@@ -68,6 +68,12 @@ def test_the_old_release_reads_as_the_new_one():
     assert [replace(lesion, where="") for lesion in old] == [replace(lesion, where="") for lesion in new]
 
 
+def test_blanks_round_a_cell_do_not_matter():
+    blank = MASS.replace(b",LEFT,", b", LEFT ,").replace(b",MALIGNANT,", b",MALIGNANT ,")
+    assert blank != MASS
+    assert read_table("t.csv", blank) == read_table("t.csv", MASS)
+
+
 def test_a_byte_order_mark_does_not_hide_the_first_column():
     assert len(read_table("t.csv", b"\xef\xbb\xbf" + MASS)[0]) == len(read_table("t.csv", MASS)[0])
 

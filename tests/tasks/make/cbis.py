@@ -111,9 +111,11 @@ def uid(*parts: str) -> str:
 
 
 def draw_film(lesions: Sequence[Lesion]) -> np.ndarray:
-    """A film of 16 bits with a gradient for tissue: no two places look alike."""
-    film = np.add.outer(np.linspace(0, 6000, HEIGHT), np.linspace(8000, 24000, WIDTH)).astype(np.uint16)
-    film += np.uint16(int(uid(lesions[0].film)[-3:]))  # no two films are alike
+    """A film of 16 bits with clouds for tissue: no two films and no two places look alike."""
+    rng = np.random.default_rng(int(uid(lesions[0].film)[-9:]))
+    clouds = Image.fromarray(rng.uniform(0, 14000, (6, 4)).astype(np.float32))
+    slope = np.add.outer(np.linspace(0, 3000, HEIGHT), np.linspace(8000, 12000, WIDTH))
+    film = (slope + np.asarray(clouds.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))).astype(np.uint16)
     for lesion in lesions:
         top, bottom, left, right = lesion.box
         film[top:bottom, left:right] = 60000

@@ -54,8 +54,9 @@ SMALL = (
 
 
 def draw_image(shot: Shot) -> np.ndarray:
-    gradient = np.add.outer(np.linspace(0, 60, HEIGHT), np.linspace(20, 150, WIDTH))
-    return (gradient + shot.patient * 2 + 5 * (shot.side == "L") + 7 * (shot.kind == "CM")).astype(np.uint8)
+    rng = np.random.default_rng([shot.patient, shot.side == "L", shot.kind == "CM"])
+    clouds = Image.fromarray(rng.integers(20, 220, (6, 4), dtype=np.uint8))
+    return np.asarray(clouds.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC))
 
 
 def export_text(shots: tuple[Shot, ...] = SMALL) -> bytes:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image as Pillow
 
 from tests.tasks.make.inbreast import write_dicom
 
@@ -75,8 +76,8 @@ def boxes_text(films: tuple[Film, ...] = SMALL) -> bytes:
 
 def draw_film(film: Film) -> np.ndarray:
     """12 bits, bright tissue."""
-    gradient = np.add.outer(np.linspace(0, 800, HEIGHT), np.linspace(300, 2500, WIDTH))
-    return (gradient + int(film.image[:2], 16)).astype(np.uint16)
+    clouds = Pillow.fromarray(np.random.default_rng(int(film.image, 16)).uniform(300, 3500, (6, 4)).astype(np.float32))
+    return np.asarray(clouds.resize((WIDTH, HEIGHT), Pillow.Resampling.BILINEAR)).astype(np.uint16)
 
 
 def write(folder: Path, films: tuple[Film, ...] = SMALL) -> Path:
