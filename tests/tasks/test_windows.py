@@ -95,14 +95,15 @@ def test_background_shows_no_lesion_and_enough_breast():
         assert (cut.image > 0).mean() >= 0.5 - 1 / 40
 
 
-def test_background_keeps_off_every_lesion_to_the_pixel():
-    image = np.where(np.indices((200, 200)).sum(axis=0) % 2, 0.7, 0.8).astype(np.float32)
-    boxes = [(0, 200, 70, 75), (90, 95, 0, 200)]
-    film = frame((200, 200), *boxes, image=image)
-    marked = film.image.copy()
-    marked[np.logical_or.reduce(film.masks)] = 0.05
+@pytest.mark.parametrize("side", [60, 130])
+def test_background_keeps_off_every_lesion_to_the_pixel(side):
+    """Also where places are searched in steps of several pixels, and the lesions are thinner than a step."""
+    image = np.where(np.indices((400, 400)).sum(axis=0) % 2, 0.7, 0.8).astype(np.float32)
+    film = frame((400, 400), (0, 400, 137, 138), (0, 400, 270, 271), (150, 151, 0, 400), image=image)
+    marked = np.where(np.logical_or.reduce(film.masks), np.float32(0.05), film.image)
     for seed in range(50):
-        cut = BackgroundWindow(60, tissue=0, seed=seed)(Frame(marked, film.masks))
+        cut = BackgroundWindow(side, tissue=0, seed=seed)(Frame(marked, film.masks))
+        assert cut.image.shape == (side, side)
         assert (cut.image > 0.1).all()
 
 
