@@ -142,7 +142,12 @@ def _score(subject: Subject, metric: Loaded | Broken, maps: Mapping[str, Cell], 
     return subject.cell(
         "score",
         {**own, "metric": _identity(metric), "sign": subject.terms.sign},
-        labels={**{name: plain.labels[name] for name in ("explainer", "target")}, "metric": label_of(metric)},
+        labels={
+            # The policy makes other numbers of the same maps: rows of their own.
+            "explainer": plain.labels["explainer"] + ("" if subject.terms.sign == "positive" else " [absolute]"),
+            "target": plain.labels["target"],
+            "metric": label_of(metric),
+        },
         cards={"explainer": plain.cards["explainer"], "metric": _card(metric)},
         references={"explainer": plain.references["explainer"], "metric": metric.reference},
         inputs={"prediction": predict.key, "maps": plain.key, **{name: maps[name].key for name in _variants(metric)}},
