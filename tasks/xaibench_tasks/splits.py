@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Assignment = dict[str, Split]  # id -> split
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+DEALS = 8  # of patients with unequal numbers of images; the most even one is kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +46,13 @@ def assign(records: Sequence[Record], how: Splitting) -> list[Assignment]:
     """For every fold, the split of every image. A patient is in two only where by="image" or conflict="keep" asks."""
     if how.official:
         return [_official(records, how)]
-    parts = _parts(records, how)
-    return [_fold(records, how, test) for test in parts]
+    folds = [_fold(records, how, test) for test in _parts(records, how)]
+    for number, fold in enumerate(folds):
+        if missing := [split for split in SPLITS if split not in fold.values()]:
+            units = len({_unit(record, how) for record in records})
+            kind = "patients" if how.by == "patient" else "images, whatever their patient,"
+            raise DataError(f"{units} {kind} are too few: fold {number} of {how.folds} gets no {missing[0]} images")
+    return folds
 
 
 def _parts(records: Sequence[Record], how: Splitting) -> list[set[str]]:
@@ -85,7 +92,7 @@ def _official(records: Sequence[Record], how: Splitting) -> Assignment:
         tested = {record.patient for record in records if assigned[record.id] == "test"}
         learned = [record for record in records if assigned[record.id] == "train" and record.patient not in tested]
         val = _deal(learned, {"train": 1 - how.val, "val": how.val}, how, "val")["val"]
-        assigned |= {record.id: "val" for record in learned if record.patient in val}
+        assigned |= {record.id: "val" for record in learned if _unit(record, how) in val}
     return assigned
 
 
@@ -98,14 +105,23 @@ def conflicts(records: Sequence[Record]) -> list[str]:
 
 
 def _deal(records: Sequence[Record], shares: Mapping[str, float], how: Splitting, what: str) -> dict[str, set[str]]:
-    """Deal patients out, those with like labels one after another, each to whom most images are due."""
+    """Deal patients out some times over, and keep the deal that gives every class nearest to its share."""
     groups: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         groups[_unit(record, how)].append(record)
+    equal = len({len(group) for group in groups.values()}) <= 1
+    deals = [_dealt(groups, shares, (how.seed, what, attempt)) for attempt in range(1 if equal else DEALS)]
+    return min(deals, key=lambda hands: _unevenness(groups, shares, hands))
+
+
+def _dealt(
+    groups: Mapping[str, Sequence[Record]], shares: Mapping[str, float], seed: tuple[str | int, ...]
+) -> dict[str, set[str]]:
+    """Patients with like labels one after another, each to whom most images are due; nobody goes away empty."""
 
     def order(unit: str) -> tuple[tuple[int, ...], int, str]:
         labels = sorted({record.label for record in groups[unit]}, reverse=True)
-        return tuple(labels), derive("split", how.seed, what, unit), unit
+        return tuple(labels), derive("split", *seed, unit), unit
 
     hands: dict[str, set[str]] = {name: set() for name in shares}
     given = dict.fromkeys(shares, 0)
@@ -114,4 +130,22 @@ def _deal(records: Sequence[Record], shares: Mapping[str, float], how: Splitting
         due = max(shares, key=lambda name: shares[name] * seen - given[name])
         hands[due].add(unit)
         given[due] += len(groups[unit])
+    for empty in [name for name, held in hands.items() if not held]:
+        richest = max(hands.values(), key=len)
+        if len(richest) > 1:
+            spare = min(richest, key=lambda unit: (len(groups[unit]), derive("spare", *seed, unit)))
+            richest.remove(spare)
+            hands[empty].add(spare)
     return hands
+
+
+def _unevenness(
+    groups: Mapping[str, Sequence[Record]], shares: Mapping[str, float], hands: Mapping[str, set[str]]
+) -> float:
+    """How far the worst hand is from its share of a class, in images."""
+    total = Counter(record.label for group in groups.values() for record in group)
+    worst = 0.0
+    for name, units in hands.items():
+        held = Counter(record.label for unit in units for record in groups[unit])
+        worst = max([worst, *(abs(held[label] - shares[name] * count) for label, count in total.items())])
+    return worst
