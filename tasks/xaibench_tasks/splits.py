@@ -89,8 +89,8 @@ def _official(records: Sequence[Record], how: Splitting) -> Assignment:
         for patient in conflicts(records):
             assigned |= {record.id: how.conflict for record in records if record.patient == patient}
     if "val" not in assigned.values():
-        tested = {record.patient for record in records if assigned[record.id] == "test"}
-        learned = [record for record in records if assigned[record.id] == "train" and record.patient not in tested]
+        tested = {_unit(record, how) for record in records if assigned[record.id] == "test"}
+        learned = [r for r in records if assigned[r.id] == "train" and _unit(r, how) not in tested]
         val = _deal(learned, {"train": 1 - how.val, "val": how.val}, how, "val")["val"]
         assigned |= {record.id: "val" for record in learned if _unit(record, how) in val}
     return assigned
