@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import plistlib
 import re
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("File Name", "Laterality", "View", "Bi-Rads")
 BIRADS = ("1", "2", "3", "4a", "4b", "4c", "5", "6")
+FARTHEST = 1e6  # no film has as many rows
 POINT = re.compile(r"\(\s*([-+.\deE]+)\s*,\s*([-+.\deE]+)\s*\)")
 
 
@@ -120,8 +120,8 @@ def _points(texts: list[Any]) -> Iterator[tuple[float, float]]:
     for text in texts:
         matched = POINT.fullmatch(str(text).strip())
         try:
-            x, y = (float(part) for part in matched.groups()) if matched else (math.nan, math.nan)
+            x, y = map(float, matched.groups()) if matched else (FARTHEST, FARTHEST)
         except ValueError:
             continue
-        if math.isfinite(x) and math.isfinite(y) and max(abs(x), abs(y)) < 1e6:
+        if max(abs(x), abs(y)) < FARTHEST:
             yield y, x
