@@ -103,7 +103,7 @@ def _circumscribed(rng: Generator, spot: Spot, pixels: int) -> tuple[Mask, Float
     level /= max(_threshold(level, spot, pixels), 1e-6)
     margin = np.clip((1 - level) * np.sqrt(pixels / np.pi) / 1.5, 0, 1)
     dome = 0.75 + 0.25 * np.sqrt(np.clip(1 - level**2, 0, 1))
-    glow = rng.uniform(0.26, 0.36) * margin * dome
+    glow = rng.uniform(0.3, 0.4) * margin * dome
     return (level < 1) & spot.breast, glow.astype(np.float32)
 
 
@@ -152,7 +152,7 @@ def _scatter(rng: Generator, pixels: int) -> Specks:
     far = radius * rng.uniform(0.55, 0.85, count)
     points = np.stack([far * np.cos(turns), far * np.sin(turns)], axis=1)
     sigma = np.clip(radius * rng.uniform(0.13, 0.19, count), 0.8, None)
-    return points, sigma, rng.uniform(0.5, 0.65, count)
+    return points, sigma, rng.uniform(0.6, 0.75, count)
 
 
 def _segment(rng: Generator, pixels: int) -> Specks:
@@ -164,7 +164,7 @@ def _segment(rng: Generator, pixels: int) -> Specks:
     first = np.stack([along, across], axis=1) @ turn
     second = first + rng.normal(0, max(0.5, 0.06 * radius), first.shape)
     sigma = np.clip(radius * rng.uniform(0.02, 0.07, 2 * count), 0.45, None)
-    return np.concatenate([first, second]), sigma, rng.uniform(0.3, 0.6, 2 * count)
+    return np.concatenate([first, second]), sigma, rng.uniform(0.35, 0.65, 2 * count)
 
 
 def _specks(spot: Spot, specks: Specks) -> Floats:
