@@ -242,7 +242,7 @@ def _compared(source: Source, region: Region, ledger: Ledger) -> Iterator[Findin
     try:
         codes = read_codes(source, region.mask)
     except DataError as error:
-        yield Finding("error", region.mask, str(error))
+        yield Finding("error", region.mask, str(error).removeprefix(f"{region.mask} "))
         return
     if codes.max() >= CODES:
         yield Finding("warning", region.mask, f"holds code {codes.max()}; known are 0 to {CODES - 1}")

@@ -186,12 +186,12 @@ def _looked_at(source: Source, scan: Scan) -> Iterator[Finding]:
         shape = decode(scan.file, source.read(scan.file)).pixels.shape[:2] if scan.file else None
     except DataError as error:
         shape = None
-        yield Finding("error", scan.file, str(error))
+        yield Finding("error", scan.file, str(error).removeprefix(f"{scan.file} "))
     for mask in scan.masks:
         try:
             pixels = decode(mask, source.read(mask)).pixels
         except DataError as error:
-            yield Finding("error", mask, str(error))
+            yield Finding("error", mask, str(error).removeprefix(f"{mask} "))
             continue
         yield from _compared(scan, mask, pixels, shape)
 

@@ -17,6 +17,6 @@ def unreadable(source: Source, names: Iterable[str]) -> list[Finding]:
     """An error per file that is empty, cut off or no image. A file that has not changed is read once only."""
     ledger = Ledger(source)
     troubles = ((name, ledger.trouble(name)) for name in names)
-    found = [Finding("error", name, trouble) for name, trouble in troubles if trouble]
+    found = [Finding("error", name, trouble.removeprefix(f"{name} ")) for name, trouble in troubles if trouble]
     ledger.save()
     return found

@@ -230,7 +230,7 @@ def test_masks_in_colour_of_other_size_or_code_are_told(small):
     Image.fromarray(np.full((110, 150), 40, np.uint8)).save(masks[2])
     Image.fromarray(np.zeros((110, 150), np.uint8)).save(masks[3])
     lines = told(inspect(open_source(small)))
-    assert any(f"{names[0]} is in colour" in line and line.startswith("error") for line in lines)
+    assert any(line.startswith(f"error masks/{names[0]}: is in colour") for line in lines)
     assert any(line.startswith(f"error masks/{names[1]}: is of another size") for line in lines)
     assert any(line.startswith(f"warning masks/{names[2]}: holds code 40") for line in lines)
     assert any(line.startswith(f"warning masks/{names[3]}: has nothing annotated") for line in lines)
