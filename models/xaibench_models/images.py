@@ -97,10 +97,9 @@ class TrainBatches:
             yield self._augmented(self.images.pixels[chosen].float(), generator), self.images.labels[chosen]
 
     def _augmented(self, pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        if self.recipe.flips:
-            for axis in (2, 3):
-                mirrored = torch.rand((len(pixels), 1, 1, 1), generator=generator) < 0.5
-                pixels = torch.where(mirrored, pixels.flip(axis), pixels)
+        if self.recipe.mirror:
+            chosen = torch.rand((len(pixels), 1, 1, 1), generator=generator) < 0.5
+            pixels = torch.where(chosen, pixels.flip(3), pixels)
         return _resized(pixels, self.recipe.size_in(self.epoch))
 
 

@@ -18,7 +18,7 @@ class Recipe:
     warm_up: float  # part of the steps in which the learning rate rises
     weight_decay: float  # of the weights; biases and norms have none
     label_smoothing: float
-    flips: bool  # mirror at both axes, at random
+    mirror: bool  # left to right, half of the images of an epoch: breasts come in pairs
     sizes: tuple[float, ...] = (1.0,)  # image side per epoch, as part of the full one; the last holds from then on
 
     def size_in(self, epoch: int) -> float:
@@ -29,13 +29,13 @@ class Recipe:
 # For data drawn in memory and a CPU: the most that minutes give.
 QUICK = Recipe(
     name="quick",
-    epochs=6,
-    batch_size=32,
+    epochs=5,
+    batch_size=16,
     learning_rate=1e-3,
     warm_up=0.3,
-    weight_decay=0.05,
+    weight_decay=0.01,
     label_smoothing=0.0,
-    flips=True,
+    mirror=True,
 )
 
 

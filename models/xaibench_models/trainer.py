@@ -6,8 +6,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import signal
-import threading
 import warnings
 from dataclasses import asdict
 from importlib.metadata import version
@@ -50,7 +48,7 @@ def train(
         trainer.fit(lesson, images, ckpt_path=last if last.exists() else None)
     network.load_state_dict(lesson.best)
     network.eval().to(memory_format=torch.contiguous_format)
-    return _report(lesson, precision, kept)
+    return _report(lesson, workshop.device, precision, kept)
 
 
 def has_fast_bf16(device: str) -> bool:
@@ -118,20 +116,16 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Lightning answers Ctrl-C by ignoring further ones and leaving with code 1; who called us wants to know of it."""
-    handler = signal.getsignal(signal.SIGINT)
+    """Lightning answers Ctrl-C by leaving the process with code 1; who called us wants to know what it was."""
     try:
         yield
     except SystemExit as leaving:
         if isinstance(leaving.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, handler)
 
 
-def _report(lesson: Lesson, precision: str, kept: bool) -> dict[str, Any]:
+def _report(lesson: Lesson, device: str, precision: str, kept: bool) -> dict[str, Any]:
     best = max(lesson.curve, key=lambda row: (row["val_balanced_accuracy"], row["epoch"]))
     return {
         "recipe": asdict(lesson.recipe),
@@ -143,6 +137,7 @@ def _report(lesson: Lesson, precision: str, kept: bool) -> dict[str, Any]:
         "val_balanced_accuracy": best["val_balanced_accuracy"],
         "curve": lesson.curve,
         "seconds": round(sum(row["seconds"] for row in lesson.curve), 3),
+        "device": device,
         "threads": torch.get_num_threads(),
         "precision": precision,
         "memory_kept": kept,

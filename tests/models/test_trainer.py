@@ -15,6 +15,7 @@ from torch import nn
 from xaibench.contracts import Workshop
 from xaibench.errors import DataError, UsageError, XaibenchError
 from xaibench_models.images import TaskImages
+from xaibench_models.lesson import Lesson
 from xaibench_models.recipes import QUICK, checked
 from xaibench_models.trainer import train
 
@@ -39,11 +40,11 @@ def undisturbed(tmp_path_factory):
 
 
 def test_a_training_that_is_killed_and_started_again_ends_with_the_same_weights(undisturbed, tmp_path):
-    process = start(tmp_path)
-    for line in process.stdout:
-        if line == "step 15\n":  # in the middle of the third epoch of six steps
-            process.kill()
-    assert process.wait() == -signal.SIGKILL
+    with start(tmp_path) as process:
+        for line in process.stdout:
+            if line == "step 15\n":  # in the middle of the third epoch of six steps
+                process.kill()
+    assert process.returncode == -signal.SIGKILL
     result, steps = finish(start(tmp_path))
     assert steps[0] == 13  # the two finished epochs are not done again
     whole, all_steps = undisturbed
@@ -95,16 +96,49 @@ def test_what_can_be_learned_is_learned_and_the_report_says_how(tiny, tmp_path):
     assert (found == torch.tensor([sample.entry.label for sample in unseen])).float().mean() > 0.8
 
 
-def test_the_weights_kept_are_those_of_the_best_epoch_and_of_equals_the_last(tiny, tmp_path):
-    recipe = replace(tiny.RECIPE, epochs=6)
-    network, report = trained(tiny, tmp_path, recipe=recipe)
+def last_weights(folder):
+    (checkpoint,) = (torch.load(file, weights_only=True) for file in folder.iterdir())
+    return {name.removeprefix("network."): tensor for name, tensor in checkpoint["state_dict"].items()}
+
+
+def same(network, weights):
+    return all(torch.equal(tensor, weights[name]) for name, tensor in network.state_dict().items())
+
+
+def test_the_weights_kept_are_those_of_the_best_epoch(tiny, tmp_path):
+    class Misleading(tiny.Stripes):
+        """Whoever has learned the training images is wrong about the validation images."""
+
+        def entries(self, split, fold):
+            found = super().entries(split, fold)
+            return [replace(entry, label=(entry.label + 1) % 3) for entry in found] if split == "val" else found
+
+        def load(self, entry):
+            true = entry if entry.id.startswith("train") else replace(entry, label=(entry.label - 1) % 3)
+            return super().load(true)
+
+    recipe = replace(tiny.RECIPE, epochs=10, sizes=(1.0,))
+    network, report = trained(tiny, tmp_path, task=Misleading(), recipe=recipe)
     values = [row["val_balanced_accuracy"] for row in report["curve"]]
-    assert report["best_epoch"] == max(i for i, value in enumerate(values, 1) if value == max(values))
-    images = TaskImages(tiny.Stripes(), 0, recipe, 7).held_out
+    assert report["val_balanced_accuracy"] == max(values) > values[-1] + 0.2
+    assert values[report["best_epoch"] - 1] == max(values)
+    assert not same(network, last_weights(tmp_path))
+    images = TaskImages(Misleading(), 0, recipe, 7).held_out
     with torch.inference_mode():
         found = network(images.pixels.float()).argmax(1)
     recalls = [(found[images.labels == k] == k).float().mean() for k in range(3)]
-    assert float(sum(recalls) / 3) == pytest.approx(max(values), abs=0.09)  # one image of bf16 against fp32
+    assert float(sum(recalls) / 3) == pytest.approx(max(values), abs=0.09)  # one image: bf16 against fp32
+
+
+def test_of_epochs_that_are_equally_good_the_last_one_counts(tiny, tmp_path):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(256, 3))
+    recipe = replace(tiny.RECIPE, learning_rate=1e-6, sizes=(1.0,))  # too small to change an answer
+    report = train(network, tiny.Stripes(), 0, Workshop(tmp_path, "cpu", 7, tiny.quiet), recipe, "linear")
+    assert len({row["val_balanced_accuracy"] for row in report["curve"]}) == 1
+    assert len({row["train_loss"] for row in report["curve"]}) == 4
+    assert report["best_epoch"] == 4
+    assert same(network, last_weights(tmp_path))
 
 
 def test_progress_counts_every_step_and_names_the_epoch(tiny, tmp_path):
@@ -147,10 +181,9 @@ def test_ctrl_c_reaches_the_caller_as_itself_and_the_training_can_go_on(tiny, tm
         if done == 15:
             os.kill(os.getpid(), signal.SIGINT)
 
-    handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         trained(tiny, tmp_path, progress=interrupt)
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     network, _ = trained(tiny, tmp_path)
     assert tiny.weights_hash(network) == undisturbed[0]["hash"]
 
@@ -221,12 +254,9 @@ def test_every_image_is_seen_once_in_an_epoch_mirrored_or_not_with_its_own_label
     seen = {}
     for pixels, labels in images.train_dataloader():
         for image, label in zip(pixels, labels, strict=True):
-            seen.update(dict.fromkeys(((image.flip(axes)).numpy().tobytes() for axes in AXES), int(label)))
+            seen[image.numpy().tobytes()] = seen[image.flip(2).numpy().tobytes()] = int(label)
     known = [seen[image.float().numpy().tobytes()] for image in images.learned.pixels]
     assert known == images.learned.labels.tolist()
-
-
-AXES = ((), (1,), (2,), (1, 2))
 
 
 def test_images_shrink_in_the_epochs_that_the_recipe_says(tiny):
@@ -238,19 +268,25 @@ def test_images_shrink_in_the_epochs_that_the_recipe_says(tiny):
     assert shapes == [(8, 1, 8, 8), (8, 1, 12, 12), (8, 1, 16, 16), (8, 1, 16, 16)]
 
 
-def test_weights_decay_and_biases_and_norms_do_not(tiny, tmp_path):
-    """Without a gradient AdamW moves a parameter by its decay alone."""
+def test_weights_decay_biases_and_norms_do_not_and_all_are_learned(tiny):
+    network = tiny.tiny_network()
+    optimiser = Lesson(network, 3, replace(tiny.RECIPE, weight_decay=0.5), 6, 7).configure_optimizers()["optimizer"]
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    decay = {names[one]: group["weight_decay"] for group in optimiser.param_groups for one in group["params"]}
+    # 0 is the convolution, 1 the norm, 6 the linear layer.
+    assert decay == {"0.weight": 0.5, "6.weight": 0.5, "0.bias": 0, "1.weight": 0, "1.bias": 0, "6.bias": 0}
 
-    class Idle(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight, self.bias = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(3))
 
-        def forward(self, images):
-            return (images.mean((1, 2, 3))[:, None] + 0 * self.weight.sum()) * torch.ones(3) + 0 * self.bias
-
-    network = Idle()
-    recipe = replace(tiny.RECIPE, weight_decay=0.5)
-    train(network, tiny.Stripes(), 0, Workshop(tmp_path, "cpu", 7, tiny.quiet), recipe, "idle")
-    assert (network.weight < 0.999).all()
-    assert torch.equal(network.bias, torch.ones(3))
+def test_the_learning_rate_rises_falls_and_ends_with_the_last_step(tiny):
+    recipe = replace(tiny.RECIPE, learning_rate=0.5, warm_up=0.25, epochs=2)
+    made = Lesson(tiny.tiny_network(), 3, recipe, 10, 7).configure_optimizers()
+    optimiser, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
+    rates = []
+    for _ in range(20):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+    assert rates.index(max(rates)) == 4  # a quarter of 20 steps, counted from 0
+    assert max(rates) == pytest.approx(0.5)
+    assert rates[0] < 0.05
+    assert rates[-1] < 0.001
