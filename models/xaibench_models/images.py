@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.nn import functional as F
 
 from xaibench.errors import DataError
 from xaibench.seeds import derive
@@ -100,11 +99,4 @@ class TrainBatches:
         if self.recipe.mirror:
             chosen = torch.rand((len(pixels), 1, 1, 1), generator=generator) < 0.5
             pixels = torch.where(chosen, pixels.flip(3), pixels)
-        return _resized(pixels, self.recipe.size_in(self.epoch))
-
-
-def _resized(pixels: torch.Tensor, part: float) -> torch.Tensor:
-    if part == 1:
         return pixels
-    size = [round(part * side) for side in pixels.shape[-2:]]
-    return F.interpolate(pixels, size=size, mode="bilinear", antialias=True, align_corners=False)

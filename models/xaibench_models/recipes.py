@@ -19,17 +19,12 @@ class Recipe:
     weight_decay: float  # of the weights; biases and norms have none
     label_smoothing: float
     mirror: bool  # left to right, half of the images of an epoch: breasts come in pairs
-    sizes: tuple[float, ...] = (1.0,)  # image side per epoch, as part of the full one; the last holds from then on
-
-    def size_in(self, epoch: int) -> float:
-        """Image side in an epoch, counted from 0."""
-        return self.sizes[min(epoch, len(self.sizes) - 1)]
 
 
 # For data drawn in memory and a CPU: the most that minutes give.
 QUICK = Recipe(
     name="quick",
-    epochs=5,
+    epochs=6,
     batch_size=16,
     learning_rate=1e-3,
     warm_up=0.3,

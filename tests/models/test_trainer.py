@@ -117,7 +117,7 @@ def test_the_weights_kept_are_those_of_the_best_epoch(tiny, tmp_path):
             true = entry if entry.id.startswith("train") else replace(entry, label=(entry.label - 1) % 3)
             return super().load(true)
 
-    recipe = replace(tiny.RECIPE, epochs=10, sizes=(1.0,))
+    recipe = replace(tiny.RECIPE, epochs=10)
     network, report = trained(tiny, tmp_path, task=Misleading(), recipe=recipe)
     values = [row["val_balanced_accuracy"] for row in report["curve"]]
     assert report["val_balanced_accuracy"] == max(values) > values[-1] + 0.2
@@ -133,7 +133,7 @@ def test_the_weights_kept_are_those_of_the_best_epoch(tiny, tmp_path):
 def test_of_epochs_that_are_equally_good_the_last_one_counts(tiny, tmp_path):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(256, 3))
-    recipe = replace(tiny.RECIPE, learning_rate=1e-6, sizes=(1.0,))  # too small to change an answer
+    recipe = replace(tiny.RECIPE, learning_rate=1e-6)  # too small to change an answer
     report = train(network, tiny.Stripes(), 0, Workshop(tmp_path, "cpu", 7, tiny.quiet), recipe, "linear")
     assert len({row["val_balanced_accuracy"] for row in report["curve"]}) == 1
     assert len({row["train_loss"] for row in report["curve"]}) == 4
@@ -250,22 +250,13 @@ def test_an_epochs_batches_are_the_same_whenever_asked_for_and_other_epochs_diff
 
 
 def test_every_image_is_seen_once_in_an_epoch_mirrored_or_not_with_its_own_label(tiny):
-    images = TaskImages(tiny.Stripes(), 0, replace(tiny.RECIPE, sizes=(1.0,)), 7)
+    images = TaskImages(tiny.Stripes(), 0, tiny.RECIPE, 7)
     seen = {}
     for pixels, labels in images.train_dataloader():
         for image, label in zip(pixels, labels, strict=True):
             seen[image.numpy().tobytes()] = seen[image.flip(2).numpy().tobytes()] = int(label)
     known = [seen[image.float().numpy().tobytes()] for image in images.learned.pixels]
     assert known == images.learned.labels.tolist()
-
-
-def test_images_shrink_in_the_epochs_that_the_recipe_says(tiny):
-    batches = TaskImages(tiny.Stripes(), 0, replace(tiny.RECIPE, sizes=(0.5, 0.75, 1.0)), 7).train_dataloader()
-    shapes = []
-    for number in range(4):
-        batches.set_epoch(number)
-        shapes.append(next(iter(batches))[0].shape)
-    assert shapes == [(8, 1, 8, 8), (8, 1, 12, 12), (8, 1, 16, 16), (8, 1, 16, 16)]
 
 
 def test_weights_decay_biases_and_norms_do_not_and_all_are_learned(tiny):

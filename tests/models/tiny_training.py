@@ -15,7 +15,7 @@ from xaibench.seeds import derive
 from xaibench_models.recipes import QUICK
 from xaibench_models.trainer import train
 
-RECIPE = replace(QUICK, name="tiny", epochs=4, batch_size=8, learning_rate=0.02, mirror=True, sizes=(0.5, 1.0))
+RECIPE = replace(QUICK, name="tiny", epochs=4, batch_size=8, learning_rate=0.02, mirror=True)
 
 
 class Stripes:
