@@ -243,8 +243,8 @@ def _within(folder: Folder) -> Source:
 
 def _safe_name(archive: Path, name: str) -> str:
     """Refuse names that would lead out of the archive, wherever it is unpacked."""
-    parts = PurePosixPath(name).parts
-    if not parts or name.startswith(("/", "\\")) or ".." in parts or "\\.." in name or "\0" in name or name[1:2] == ":":
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    if not parts or parts[0] == "/" or ".." in parts or "\0" in name or name[1:2] == ":":
         raise DataError(f"{archive}: the member {name!r} leads out of the archive; do not trust this file")
     return name
 

@@ -57,7 +57,10 @@ class Rgb:
 
 @dataclass(frozen=True)
 class Clahe:
-    """Contrast-limited adaptive histogram equalisation; `limit` counts in mean bin heights, as is usual."""
+    """Contrast-limited adaptive histogram equalisation; `limit` counts in mean bin heights, as is usual.
+
+    scikit-image spreads grey values over the whole range before and after; other libraries do not.
+    """
 
     limit: float = 2.0
     tiles: int = 8
