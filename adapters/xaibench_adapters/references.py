@@ -171,9 +171,9 @@ class RoiDegraded:
 
     card = _card("roi-degraded", "ceiling", "The lesion masks under noise", needs=("masks",), stochastic=True)
 
-    def __init__(self, noise: float = 0.5) -> None:
+    def __init__(self, noise: float = 0.25) -> None:
         if not 0 <= noise <= 1:
-            raise UsageError(f"roi-degraded: noise is {noise}; give a value from 0 (none) to 1 (nothing else).")
+            raise UsageError(f"{self.card.name}: noise is {noise}; give a value from 0 (none) to 1 (nothing else).")
         self.noise = noise
 
     def explain(self, classifier: Classifier, batch: Batch) -> Floats:
@@ -182,6 +182,24 @@ class RoiDegraded:
         maps = (1 - self.noise) * _truth(self, batch) + self.noise * noise
         raised: Floats = (maps - maps.min(axis=(1, 2), keepdims=True)).astype(np.float32)
         return raised
+
+
+class RoiDegradedMore(RoiDegraded):
+    """The lesions under noise as strong as they are bright."""
+
+    card = _card("roi-degraded-more", "ceiling", "The lesion masks under more noise", needs=("masks",), stochastic=True)
+
+    def __init__(self, noise: float = 0.5) -> None:
+        super().__init__(noise)
+
+
+class RoiDegradedMost(RoiDegraded):
+    """The lesions all but drowned in noise."""
+
+    card = _card("roi-degraded-most", "ceiling", "The lesion masks under most noise", needs=("masks",), stochastic=True)
+
+    def __init__(self, noise: float = 0.7) -> None:
+        super().__init__(noise)
 
 
 # ------------------------------------------------------------------------------------------------------------- parts
