@@ -199,7 +199,7 @@ def _damaged(source: Source, images: dict[str, str]) -> Iterator[tuple[str, str]
     ledger = Ledger(source)
     for name in images.values():
         if trouble := ledger.trouble(name):
-            yield name, trouble
+            yield name, trouble.removeprefix(f"{name} ")
         elif (shape := ledger.shape(name)) != (SIDE, SIDE):
             yield name, f"is {shape[1]} x {shape[0]} pixels: the circles are measured in films of {SIDE} x {SIDE}"
     ledger.save()

@@ -82,13 +82,26 @@ def test_the_fit_finds_a_curved_border():
 
 
 def test_intervals_widen_when_images_of_a_patient_stick_together():
-    class Twins(Drawn):
-        def entries(self, split, fold):
-            return [Entry(entry.id, entry.patient[:4], entry.label) for entry in super().entries(split, fold)]
+    class Triplets(Drawn):
+        """Every image three times."""
 
-    single, twins = (figures(kind(0.03))["accuracy"] for kind in (Drawn, Twins))
-    assert twins.value == single.value
-    assert twins.high - twins.low > single.high - single.low
+        def __init__(self, known):
+            super().__init__(0.03)
+            self.known = known  # that they are of one patient
+
+        def entries(self, split, fold):
+            return [
+                Entry(f"{entry.id}-{copy}", entry.id if self.known else f"{entry.id}-{copy}", entry.label)
+                for entry in super().entries(split, fold)
+                for copy in range(3)
+            ]
+
+        def load(self, entry):
+            return super().load(Entry(entry.id[:-2], "", entry.label))
+
+    together, apart = (figures(Triplets(known))["accuracy"] for known in (True, False))
+    assert together.value == apart.value
+    assert together.high - together.low > 1.4 * (apart.high - apart.low)
 
 
 def test_the_table_names_value_interval_and_majority():

@@ -1,0 +1,140 @@
+"""A user's own folder: images of every format, masks, patients, official splits, and mistakes told by line."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from tests.tasks.make import folder as make
+from xaibench.errors import DataError, UsageError
+from xaibench_tasks.folder import UserFolder, inspect
+from xaibench_tasks.sources import open_source
+from xaibench_tasks.tables import read_table
+
+SPLITS = ("train", "val", "test")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XAIBENCH_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def place(tmp_path):
+    return make.write(tmp_path / "mine", 40)
+
+
+def entries(task):
+    return [entry for split in SPLITS for entry in task.entries(split, 0)]
+
+
+def write_table(place, *lines):
+    (place / "index.csv").write_text("\n".join(lines) + "\n")
+    return place
+
+
+def test_images_of_every_format_load_with_their_masks(place):
+    task = UserFolder(path=str(place), size=60)
+    assert task.classes == ("fine", "ill")
+    assert len(entries(task)) == 40
+    for entry in entries(task):
+        sample = task.load(entry)
+        assert sample.image.shape == (1, 60, 60)
+        assert len(sample.lesions) == entry.label
+        if entry.label:
+            assert sample.lesions[0].mean() == pytest.approx(20 / 60 * 20 / 48, abs=0.01)
+            assert sample.image[0][sample.lesions[0]].mean() > 0.8
+
+
+def test_colour_classes_and_steps_can_be_asked_for(place):
+    task = UserFolder(path=str(place), size=32, channels=3, classes="ill,fine,other", steps="stretch")
+    assert task.load(entries(task)[0]).image.shape == (3, 32, 32)
+    assert {entry.label for entry in entries(task)} == {0, 1}
+    assert task.classes == ("ill", "fine", "other")
+
+
+def test_patients_stay_together_and_without_them_each_image_is_its_own(place, tmp_path):
+    grouped = UserFolder(path=str(place), folds=3)
+    for fold in range(3):
+        sides = [{entry.patient for entry in grouped.entries(split, fold)} for split in SPLITS]
+        assert sum(map(len, sides)) == len(set.union(*sides)) == 10
+    alone = make.write(tmp_path / "alone", 20, patients=False)
+    assert len({entry.patient for entry in entries(UserFolder(path=str(alone)))}) == 20
+    (warning,) = inspect(open_source(alone)).level("warning")
+    assert "no column patient" in warning.what
+
+
+def test_a_column_of_splits_is_obeyed(place):
+    splits = ["train"] * 4 + ["val"] * 2 + ["test"] * 2
+    lines = [f"images/{2 * at:02d}.png,{'ab'[at % 2]},{split}" for at, split in enumerate(splits)]
+    for at in range(8):
+        source = next((place / "images").glob(f"{2 * at:02d}.*"))
+        source.rename(source.with_suffix(".png"))
+    task = UserFolder(path=str(write_table(place, "image,label,split", *lines)))
+    assert [len(task.entries(split, 0)) for split in SPLITS] == [4, 2, 2]
+
+
+def test_several_masks_and_other_separators(place):
+    first, second = (sorted(place.glob("masks/*"))[at].name for at in (0, 1))
+    image = sorted(place.glob("images/01.*"))[0].name
+    others = [f"images\\{file.name};fine;" for file in sorted(place.glob("images/*")) if file.name != image]
+    write_table(place, "\ufeffImage;Label ;mask", f'images/{image};ill;"masks/{first}; masks/{second}"', *others)
+    task = UserFolder(path=str(place))
+    ill = next(entry for entry in entries(task) if entry.label)
+    assert len(task.load(ill).lesions) == 2
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (["image,label", "images/nothing.png,ill"], r"index\.csv:2: images/nothing\.png is not there"),
+        (["image,label", "../../etc/passwd,ill"], r"index\.csv:2: .*is not there"),
+        (["image,label", "/etc/passwd,ill"], r"index\.csv:2: .*is not there"),
+        (["image,label", "images/00.png,"], r"index\.csv:2: has nothing in column 'label'"),
+        (["picture,label", "images/00.png,ill"], r"index\.csv:2: has nothing in column 'image'"),
+        (["image,label", "images/00.png,ill", "images/00.png,ill"], r"index\.csv:3: .* is in index\.csv:2 already"),
+        (["image,label,split", "images/00.png,ill,dev"], r"index\.csv:2: split 'dev' is none of train, val, test"),
+        (["image,label"], "has no rows"),
+    ],
+)
+def test_a_mistake_in_the_table_is_told_with_its_line(place, lines, told):
+    write_table(place, *lines)
+    errors = [f"{finding.where}: {finding.what}" for finding in inspect(open_source(place)).level("error")]
+    assert re.search(told, "\n".join(errors))
+    with pytest.raises(DataError):
+        UserFolder(path=str(place), classes="ill,fine")
+
+
+def test_one_class_is_none(place):
+    write_table(place, "image,label", *(f"images/{file.name},ill" for file in (place / "images").iterdir()))
+    with pytest.raises(DataError, match="two are needed"):
+        UserFolder(path=str(place))
+    with pytest.raises(UsageError, match="the table also has ill"):
+        UserFolder(path=str(place), classes="fine,other")
+
+
+def test_a_mask_of_another_size_is_warned_of(place):
+    Image.fromarray(np.ones((7, 9), np.uint8)).save(place / "masks" / "01.png")
+    (warning,) = inspect(open_source(place)).level("warning")
+    assert "masks/01.png is 9 x 7, its image 48 x 60" in warning.what
+
+
+def test_a_table_in_another_encoding_is_told(place):
+    (place / "index.csv").write_bytes("image,label\nimages/ü.png,ill\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"index\.csv:2: is not UTF-8"):
+        UserFolder(path=str(place))
+
+
+@given(
+    st.text() | st.lists(st.sampled_from([*',;\t"\n\r\x00', "image", "label", "split", "a.png", "ill"])).map("".join)
+)
+def test_no_table_whatsoever_gives_a_traceback(text):
+    try:
+        lines = read_table("index.csv", text.encode("utf-8", "surrogatepass"))
+    except DataError as error:
+        assert "index.csv:" in str(error)  # noqa: PT017
+    else:
+        assert all(line["image"] == line["image"].strip() for line in lines)
