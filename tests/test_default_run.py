@@ -16,12 +16,14 @@ FLOORS = ("random", "centre", "constant")
 
 def run(folder, *options):
     time.perf_counter()
+    started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "xaibench", "run", "--out", str(folder / "out"), *options],
         env={**os.environ, "XAIBENCH_CACHE": str(folder / "cache")},
         capture_output=True,
         text=True,
     )
+    print(f"xaibench run {' '.join(options)}: {time.perf_counter() - started:.0f} s\n{done.stdout}\n{done.stderr}")
     assert done.returncode == 0
     return done
 
