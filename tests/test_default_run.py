@@ -15,7 +15,6 @@ FLOORS = ("random", "centre", "constant")
 
 
 def run(folder, *options):
-    time.perf_counter()
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "xaibench", "run", "--out", str(folder / "out"), *options],
