@@ -177,7 +177,7 @@ def test_real_outlines_are_filled_as_a_flood_from_the_border_fills_them(capsys):
         assert np.array_equal(area, ~outside[1:-1, 1:-1])
         sizes.append(int(area.sum()))
     with capsys.disabled():
-        print(f"\nMini-DDSM: {len(sizes)} real contours enclose {sorted(sizes)} pixels")  # noqa: T201
+        print(f"\nMini-DDSM: {len(sizes)} real contours enclose {sorted(sizes)} pixels")
     assert sizes
     assert all(11_202 <= size <= 150_977 for size in sizes)
 

@@ -72,8 +72,8 @@ def test_the_best_trivial_row_reaches_less_than_half_of_the_ceiling(scores):
     means = [rows[name].mean() for name in (*TRIVIAL, "ceiling")]
     low, high = interval(rows, patients, best_part)
     for name, mean in zip((*TRIVIAL, "ceiling"), means, strict=True):
-        print(f"{name:14s} {mean:.3f}")  # noqa: T201  # shown by pytest -s
-    print(f"best / ceiling {best_part(means):.3f} [{low:.3f}, {high:.3f}], {len(patients)} images")  # noqa: T201
+        print(f"{name:14s} {mean:.3f}")  # shown by pytest -s
+    print(f"best / ceiling {best_part(means):.3f} [{low:.3f}, {high:.3f}], {len(patients)} images")
     assert len(patients) == 120
     assert best_part(means) < 0.4
     assert high < 0.5

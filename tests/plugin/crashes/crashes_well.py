@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-print("a plugin that talks while it is imported")  # noqa: T201
+print("a plugin that talks while it is imported")
 
 
 class Well:
