@@ -66,6 +66,12 @@ def _grown(mask: Mask, pixels: int) -> Mask:
     return np.asarray(ndimage.distance_transform_edt(~mask) <= pixels + 0.5, np.bool_)
 
 
+def _box(mask: Mask) -> tuple[slice, slice]:
+    """The smallest rectangle round a mask that is not empty."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
 def faces_right(mask: Mask) -> bool:
     """Whether the chest wall is at the left edge: the side where the breast is."""
     third = max(1, mask.shape[1] // 3)
@@ -91,11 +97,11 @@ class CropToBreast:
 
     def __call__(self, frame: Frame) -> Frame:
         """A film without a breast stays whole."""
-        found = np.nonzero(np.logical_or.reduce([breast_mask(frame.image), *frame.masks]))
-        if not found[0].size:
+        kept = np.logical_or.reduce([breast_mask(frame.image), *frame.masks])
+        if not kept.any():
             return frame
-        top, left, bottom, right = (int(end) for end in (*(w.min() for w in found), *(w.max() + 1 for w in found)))
-        return Crop(top, left, bottom, right)(frame)
+        rows, columns = _box(kept)
+        return Crop(rows.start, columns.start, rows.stop, columns.stop)(frame)
 
 
 @dataclass(frozen=True)
@@ -120,15 +126,19 @@ class RemovePectoral:
     def __call__(self, frame: Frame) -> Frame:
         """Both orientations are handled."""
         grey = frame.image if frame.image.ndim == 2 else frame.image.mean(axis=2)
-        mirrored = not faces_right(breast_mask(grey))
-        corner = pectoral_mask(grey[:, ::-1] if mirrored else grey)
-        corner = corner[:, ::-1] if mirrored else corner
+        breast = breast_mask(grey)
+        if not breast.any():
+            return frame
+        box = _box(breast)  # films may have a black margin beyond the chest wall
+        order = slice(None, None, 1 if faces_right(breast) else -1)
+        corner = np.zeros(grey.shape, np.bool_)
+        corner[box] = pectoral_mask(grey[box][:, order])[:, order]
         corner = corner if frame.image.ndim == 2 else corner[..., None]
         return replace(frame, image=np.where(corner, np.float32(0), frame.image))
 
 
 def pectoral_mask(grey: Floats) -> Mask:
-    """The muscle on a film whose chest wall is at the left edge."""
+    """The muscle on a breast whose chest wall is at the left edge."""
     scale = WORKING / max(grey.shape)
     small = resized(grey, *(max(8, round(side * scale)) for side in grey.shape))
     rows, columns = small.shape
