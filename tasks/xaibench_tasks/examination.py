@@ -34,7 +34,7 @@ def examine(text: str, path: str) -> Report:
     try:
         report = inspect(open_source(path))
     except XaibenchError as error:
-        return Report(reference.target, findings=(Finding("error", path, str(error)),))
+        return Report(reference.target, findings=(Finding("error", path, str(error).removeprefix(f"{path} ")),))
     if report.level("error"):
         return report
     return replace(report, findings=(*report.findings, *_tried(reference, path)))

@@ -106,7 +106,7 @@ def test_an_archive_cut_off_in_transfer_is_told(films, tmp_path):
     archive.write_bytes(archive.read_bytes()[:100_000])
     code, text = check("mias", archive)
     assert code == 2
-    assert "all-mias.tar.gz is damaged or only half there" in text
+    assert "all-mias.tar.gz: is damaged or only half there" in text
     assert "fetch it again" in text
 
 
@@ -127,6 +127,7 @@ def test_an_image_of_any_format_cut_off_is_named(mine, kind):
     assert code == 2
     assert f"error    images/{file.name}: is damaged, cut off or no image" in text
     assert text.count("\nerror ") == 1
+    assert "leak check" not in text  # what cannot be used is not tried
 
 
 def test_leaks_across_splits_are_warned_of(mine):
