@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -14,6 +15,9 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line. A user's mistake ends in one message and its exit code, ours in a traceback."""
+    # The installed command does not look into the current folder, where `--explainers my_module:Mine` would be.
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)
     sys.exit(call())
 
 

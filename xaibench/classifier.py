@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from xaibench.batching import Batcher
 from xaibench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -89,11 +90,19 @@ class TorchClassifier:
         image = image.to(self.device)
         infill = infill.to(self.device, image.dtype)
         logits = [torch.empty(0, len(self.classes), device=self.device)]
+        batcher = Batcher(self.batch_size)
         for weights in _batches(masks, self.batch_size):
-            # lerp is exact at both ends: a mask of ones gives the image itself, one of zeros the infill.
-            weights = weights.to(self.device, image.dtype).unsqueeze(1)
-            logits.append(self.network(torch.lerp(infill, image, weights)))
+            work = batcher.run(list(weights), lambda some: self._composed(image, torch.stack(list(some)), infill))
+            logits += [rows for _, rows in work]
+        self.batch_size = batcher.size
         return torch.cat(logits)
+
+    def _composed(self, image: torch.Tensor, masks: torch.Tensor, infill: torch.Tensor) -> torch.Tensor:
+        """Logits of one batch of masked images."""
+        # lerp is exact at both ends: a mask of ones gives the image itself, one of zeros the infill.
+        weights = masks.to(self.device, image.dtype).unsqueeze(1)
+        logits: torch.Tensor = self.network(torch.lerp(infill, image, weights))
+        return logits
 
     @contextmanager
     def bind(self, masks: Mask | None) -> Iterator[None]:

@@ -206,7 +206,11 @@ class Model(Protocol):
         """Make the network: the task's images in [0, 1] in, one logit per class out. Preprocessing is inside."""
 
     def prepare(self, network: nn.Module, task: Task, fold: int, workshop: Workshop) -> Mapping[str, Any]:
-        """Leave the weights to be benchmarked in `network` (train, load, or nothing); return a report for the card."""
+        """Leave the weights to be benchmarked in `network` (train or load them); return a report for the card.
+
+        Called once per set of parameters, and only if the card says `trained`: what it leaves is kept. A plugin that
+        loads a file should take the file's digest or version as a parameter, or a new file will not be noticed.
+        """
 
     def cam_layer(self, task: Task) -> str | None:
         """Name (`layer4`) of the module whose output CAM methods weigh; None if there is none."""

@@ -42,6 +42,7 @@ class CellWorker:
         return Outcome(cell, "ok", seconds=time.perf_counter() - started)
 
     def _failed(self, cell: Cell, error: BaseException, seconds: float) -> Outcome:
+        self.bench.forget_classifiers()  # whoever failed may have left the model changed
         status: Status = "oom" if is_out_of_memory(error) else "failed"
         reason = f"{type(error).__name__}: {error}"
         self.bench.store.trouble(cell.key, status, reason, "".join(traceback.format_exception(error)))

@@ -95,6 +95,8 @@ def _checksum(tensor: torch.Tensor) -> tuple[int, int, int]:
     Content is what counts: torch's version counters miss writes through `.data`, and would blame a method that
     changes weights for a while and restores them.
     """
+    if tensor.numel() == 0:
+        return 0, 0, 0
     real = torch.view_as_real(tensor) if tensor.is_complex() else tensor
     bits = real.reshape(len(real) if real.ndim else 1, -1).view(_INTEGERS[real.element_size()])
     rows, columns = (bits.sum(dim, dtype=torch.int64) for dim in (1, 0))

@@ -109,6 +109,7 @@ def remember(key: str, health: Health) -> None:
 def try_all(plugins: Sequence[Plugin], timeout: float) -> dict[Plugin, Health]:
     """Try plugins in a child; when one takes the child down, blame that one and go on behind it in a new child."""
     results: dict[Plugin, Health] = {}
+    plugins = list(dict.fromkeys(plugins))  # metadata may name one twice
     while len(results) < len(plugins):
         pending = plugins[len(results) :]
         lines, started, end = run_child(pending, timeout)

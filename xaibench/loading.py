@@ -103,7 +103,8 @@ def source_digest(plugin: Plugin, fetched: Any) -> str:
         return ""
     named = plugin.module if is_file(plugin.module) else file_of(plugin.module)
     files = sorted(filter(None, {named, file_of(getattr(fetched, "__module__", ""))}))
-    digest = hashlib.blake2b(f"{plugin.value} {plugin.version}".encode() if not files else b"", digest_size=16)
+    # The attribute, for one file may define several plugins; the version, for code may lie in files we do not see.
+    digest = hashlib.blake2b(f"{plugin.attribute} {plugin.version}".encode(), digest_size=16)
     for file in files:
         digest.update(Path(file).read_bytes())
     return digest.hexdigest()

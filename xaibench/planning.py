@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from xaibench.contracts import Cell, Status
+from xaibench.errors import UsageError
 from xaibench.identity import key_of, plugin_identity, task_identity
 from xaibench.registry import Broken, Loaded
 from xaibench.selection import expand_target
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from xaibench.orders import Prepared
+
+
+VARIANT = re.compile("seed:[1-9][0-9]*")  # the same work with other seeds
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,14 @@ def plan_subject(subject: Subject, choice: Choice) -> SubjectPlan:
 
 
 def _variants(metric: Loaded | Broken) -> tuple[str, ...]:
-    return () if isinstance(metric, Broken) else tuple(metric.card["variants"])
+    """The other maps a metric asks for; a variant that nobody can make is refused, and never taken for another."""
+    if isinstance(metric, Broken):
+        return ()
+    for name in metric.card["variants"]:
+        if not VARIANT.fullmatch(name):
+            msg = f"metric {metric.label} asks for the variant {name!r} of a map; there are seed:1, seed:2, ..."
+            raise UsageError(msg)
+    return tuple(metric.card["variants"])
 
 
 def _explain(subject: Subject, explainer: Loaded | Broken, target: str, variant: str, predict: Cell) -> Cell:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from xaibench.contracts import Prediction, Result, Results
 from xaibench.errors import DataError
 from xaibench.files import read_json
-from xaibench.store import SCHEMA, Shard, Store
+from xaibench.store import Shard, Store, check_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,12 +23,10 @@ def load_results(folder: Path) -> Results:
     if marker is None:
         msg = f"{folder} is not a results folder; `xaibench run --out {folder}` makes one"
         raise DataError(msg)
-    if marker.get("schema") != SCHEMA:
-        msg = f"{folder} holds results of schema {marker.get('schema')}; this version reads {SCHEMA}"
-        raise DataError(msg)
+    check_schema(folder, marker)
     runs = store.runs()
-    predictions = (_prediction(store, row) for row in _newest(row for run in runs for row in run["subjects"]))
-    scores = (_result(store, row) for row in _newest(_score_rows(runs)))
+    predictions = (_prediction(store, row) for row in _newest(store, (row for run in runs for row in run["subjects"])))
+    scores = (_result(store, row) for row in _newest(store, _score_rows(runs)))
     return Results(
         folder=folder,
         predictions=tuple(prediction for prediction in predictions if prediction),
@@ -42,15 +40,19 @@ def _score_rows(runs: list[Row]) -> Iterable[Row]:
     return (row for run in runs for row in run["cells"] if row["kind"] == "score")
 
 
-def _newest(rows: Iterable[Row]) -> list[Row]:
-    """One row per set of labels: the newest, or of the same work the one with the most samples."""
-    found: dict[tuple[tuple[str, str], ...], Row] = {}
+def _newest(store: Store, rows: Iterable[Row]) -> list[Row]:
+    """One row per set of labels: the newest run's work, with the most samples that any run finished of it."""
+    found: dict[tuple[tuple[str, str], ...], dict[str, dict[int, Row]]] = {}
     for row in rows:
-        labels = tuple(sorted(row["labels"].items()))
-        before = found.get(labels)
-        if before is None or before["key"] != row["key"] or row["count"] >= before["count"]:
-            found[labels] = row
-    return list(found.values())
+        keys = found.setdefault(tuple(sorted(row["labels"].items())), {})
+        counts = keys.pop(row["key"], {})  # and in again at the end: the last key is the newest
+        keys[row["key"]] = counts | {row["count"]: row}
+    return [_fullest(store, list(keys.values())[-1]) for keys in found.values()]
+
+
+def _fullest(store: Store, counts: dict[int, Row]) -> Row:
+    finished = [count for count in counts if store.shards(counts[count]["key"], count) is not None]
+    return counts[max(finished or counts)]
 
 
 def _prediction(store: Store, row: Row) -> Prediction | None:

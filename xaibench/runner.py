@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import signal
+import sys
 import time
+import traceback
 import uuid
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +18,11 @@ from xaibench.audit.verdicts import verdicts
 from xaibench.contracts import Cell, Outcome
 from xaibench.environment import digest as environment_digest
 from xaibench.environment import record as environment_record
-from xaibench.errors import NothingSelected
+from xaibench.errors import NothingSelected, UsageError, XaibenchError
 from xaibench.orders import Order, Prepared
-from xaibench.planning import Choice, Subject, SubjectPlan, Terms, plan_subject, stages
+from xaibench.planning import Choice, Subject, SubjectPlan, Terms, label_of, plan_subject, stages
 from xaibench.registry import Broken, Loaded, create, select
+from xaibench.selection import expand_target
 from xaibench.store import Store
 
 if TYPE_CHECKING:
@@ -56,6 +59,7 @@ class Summary:
 
     outcomes: list[Outcome]
     interrupted: bool = False
+    failures: tuple[str, ...] = ()  # models that could not be prepared, and so have no cells
 
     def counts(self) -> dict[str, int]:
         """Cells by status."""
@@ -66,7 +70,7 @@ class Summary:
         if self.interrupted:
             return 130
         bad = {"failed", "oom", "timeout", "interrupted"}
-        return int(any(outcome.status in bad for outcome in self.outcomes))
+        return int(bool(self.failures) or any(outcome.status in bad for outcome in self.outcomes))
 
 
 def choose(request: Request) -> Choice:
@@ -81,7 +85,20 @@ def choose(request: Request) -> Choice:
         if not found:
             msg = f"--{name} {getattr(request, name)}: nothing is selected; see `xaibench list {name}`"
             raise NothingSelected(msg)
+        _refuse_same_labels(name, found)
+    for task in groups["tasks"]:
+        if isinstance(task, Loaded):  # mistakes are told before anything is trained
+            expand_target(request.terms.target, task.plugin.classes)
+    create("engines", request.engine)
     return Choice(**groups)
+
+
+def _refuse_same_labels(group: str, found: list[Loaded | Broken]) -> None:
+    """Two rows of one name would be taken for one."""
+    labels = Counter(label_of(plugin) for plugin in found)
+    if twice := [label for label, count in labels.items() if count > 1]:
+        msg = f"--{group}: two plugins are called {twice[0]}; rename one, or run them into different folders with --out"
+        raise UsageError(msg)
 
 
 def _with_references(chosen: list[Loaded | Broken]) -> list[Loaded | Broken]:
@@ -90,19 +107,43 @@ def _with_references(chosen: list[Loaded | Broken]) -> list[Loaded | Broken]:
     return chosen + [other for other in every if other.card["reference"] and other.reference not in known]
 
 
-def subjects(request: Request, choice: Choice, progress: Progress, *, train: bool = True) -> Iterator[Subject]:
-    """Every model with its weights on every fold of every task."""
+def subjects(
+    request: Request, choice: Choice, progress: Progress, failures: list[str], *, train: bool = True
+) -> Iterator[Subject]:
+    """Every model with its weights on every fold of every task; one that cannot be prepared stops no other."""
     for task in choice.tasks:
         for model in choice.models:
             if isinstance(task, Broken) or isinstance(model, Broken):
                 broken = [plugin for plugin in (task, model) if isinstance(plugin, Broken)]
                 progress.say(f"unavailable {broken[0].reference}: {broken[0].error}")
                 continue
-            for fold in range(task.plugin.folds):
-                order = Order(model, task, fold, request.terms.seed)
-                prepared = order.find() or (_prepare(order, request, progress) if train else UNTRAINED)
-                total = len(task.plugin.entries("test", fold))
-                yield Subject(task, model, fold, prepared, request.terms, total)
+            try:
+                yield from _subjects_of(task, model, request, progress, train)
+            except XaibenchError:
+                raise  # a user's mistake ends the run before the work
+            except (Exception, SystemExit) as error:  # a plugin may raise anything
+                what = f"{model.label} on {task.label}: {type(error).__name__}: {error}"
+                progress.say(f"failed {what}")
+                failures.append(f"{what}\n{traceback.format_exc()}")  # the record of the run has it whole
+
+
+def _subjects_of(task: Loaded, model: Loaded, request: Request, progress: Progress, train: bool) -> Iterator[Subject]:
+    for fold in range(task.plugin.folds):
+        order = Order(model, task, fold, request.terms.seed)
+        ready = train or not model.card["trained"]
+        prepared = order.find() or (_prepare(order, request, progress) if ready else UNTRAINED)
+        yield Subject(task, model, fold, prepared, request.terms, len(task.plugin.entries("test", fold)))
+
+
+def plan_all(
+    request: Request, choice: Choice, progress: Progress, failures: list[str], *, train: bool = True
+) -> list[SubjectPlan]:
+    """The cells of all subjects."""
+    plans = [plan_subject(subject, choice) for subject in subjects(request, choice, progress, failures, train=train)]
+    if not failures and not any(plan.predict.count for plan in plans):
+        msg = "no model, or no test image, is left to work on; `xaibench list` shows what is broken"
+        raise NothingSelected(msg)
+    return plans
 
 
 def _prepare(order: Order, request: Request, progress: Progress) -> Prepared:
@@ -122,9 +163,10 @@ def run(request: Request, progress: Progress, argv: list[str]) -> Summary:
     store.save_environment(digest, environment)
     record = _Record(store, request, argv, digest)
     summary = Summary(outcomes := [], interrupted=True)
+    failures: list[str] = []
     try:
-        with _sigterm_as_interrupt():
-            plans = [plan_subject(subject, choice) for subject in subjects(request, choice, progress)]
+        with redirect_stdout(sys.stderr):  # what plugins print is not our answer
+            plans = plan_all(request, choice, progress, failures)
             record.planned(plans)
             progress.start(sum(len(plan.cells()) for plan in plans))
             for outcome in _work(request, plans, digest):
@@ -132,7 +174,7 @@ def run(request: Request, progress: Progress, argv: list[str]) -> Summary:
                 progress.finished(outcome)
             if request.audit:
                 _audit(store, choice, progress)
-        summary = Summary(outcomes)
+        summary = Summary(outcomes, failures=tuple(failures))
     except KeyboardInterrupt:
         progress.say("interrupted: what was finished is kept")
     finally:
@@ -177,7 +219,7 @@ def _worker(request: Request, digest: str) -> Worker:
 
 
 @contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
+def sigterm_as_interrupt() -> Iterator[None]:
     """A scheduler's SIGTERM ends a run as Ctrl-C does: what is finished is kept, and the record is written."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -237,6 +279,7 @@ class _Record:
         self.content |= {
             "status": "interrupted" if summary.interrupted else "ended",
             "counts": summary.counts(),
+            "failures": list(summary.failures),
             "seconds": round(time.time() - self.content["started"], 3),
         }
         self._save()

@@ -16,7 +16,9 @@ or not there; a run with a smaller `--limit` is a beginning of a larger one.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import re
 import shutil
 import time
 import uuid
@@ -74,9 +76,8 @@ class Store:
         """Make the folder, prove that it can be written, and clear what dead processes left."""
         marker = self.root / "xaibench.json"
         found = read_json(marker)
-        if found is not None and found.get("schema") != SCHEMA:
-            msg = f"{self.root} holds results of schema {found.get('schema')}; this version reads {SCHEMA}"
-            raise DataError(msg)
+        if found is not None:
+            check_schema(self.root, found)
         try:
             (self.root / "tmp").mkdir(parents=True, exist_ok=True)
             if found is None:
@@ -91,8 +92,9 @@ class Store:
 
     def _sweep(self) -> None:
         for leftover in (self.root / "tmp").iterdir():
-            if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(leftover, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):  # its owner has just moved it into place
+                if time.time() - leftover.stat().st_mtime > STALE_SECONDS:
+                    shutil.rmtree(leftover, ignore_errors=True)
 
     # ------------------------------------------------------------------------------------------------------- cells
 
@@ -120,7 +122,8 @@ class Store:
 
     def _shards_from(self, key: str, start: int) -> Iterator[tuple[int, Path]]:
         for folder in self.folder(key).glob(f"{start:06d}-*"):
-            yield int(folder.name.partition("-")[2]) - start, folder
+            if found := re.fullmatch(r"\d+-(\d+)", folder.name):  # a copy someone made by hand is no shard
+                yield int(found[1]) - start, folder
 
     def shards(self, key: str, count: int) -> list[Shard] | None:
         """All shards of the first `count` samples, or None if one is missing."""
@@ -203,6 +206,14 @@ class Store:
         """An environment by its digest; empty if it is not there."""
         found = read_json(self.root / "environments" / f"{digest}.json")
         return found if isinstance(found, dict) else {}
+
+
+def check_schema(root: Path, marker: Any) -> None:
+    """Refuse what another version wrote."""
+    schema = marker.get("schema") if isinstance(marker, dict) else None
+    if schema != SCHEMA:
+        msg = f"{root} holds results of schema {schema}; this version reads {SCHEMA}"
+        raise DataError(msg)
 
 
 def spans(count: int) -> list[tuple[int, int]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 import time
 import uuid
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -67,10 +69,23 @@ def _keep(folder: Path, network: nn.Module, report: dict[str, Any]) -> Prepared:
     beside.mkdir()
     digest = digest_of(network)
     save_model(network, str(beside / "weights.safetensors"))
-    write_json(beside / "card.json", {"digest": digest, "report": report})
+    write_json(beside / "card.json", {"digest": digest, "report": plain(report)})
     shutil.rmtree(folder, ignore_errors=True)  # there is one only if its card is damaged
     beside.rename(folder)
-    return Prepared(digest, folder / "weights.safetensors", report)
+    return Prepared(digest, folder / "weights.safetensors", plain(report))
+
+
+def plain(value: Any) -> Any:
+    """A report as JSON can hold it, whatever numbers it is made of: a training must not be lost for its report."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    if hasattr(value, "item") and getattr(value, "size", 1) == 1:
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
 def load(order: Order, digest: str, file: Path | None) -> nn.Module:

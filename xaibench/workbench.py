@@ -21,7 +21,7 @@ from xaibench.store import Store
 from xaibench.weights import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from xaibench.contracts import Cell, Entry, Floats, Mask, Sample, Split, Task
 
@@ -74,16 +74,16 @@ class Workbench:
     def _sample(self, cell: Cell, entry: Entry) -> Sample:
         key = (cell.references["task"], entry.id)
         if (sample := self._samples.get(key)) is None:
-            sample = self._samples[key] = self.task(cell).load(entry)
-            self._sample_bytes += sample.image.nbytes
+            sample = self._samples[key] = _sealed(self.task(cell).load(entry))
+            self._sample_bytes += _size(sample)
             while self._sample_bytes > SAMPLE_BYTES and len(self._samples) > 1:
-                self._sample_bytes -= self._samples.popitem(last=False)[1].image.nbytes
+                self._sample_bytes -= _size(self._samples.popitem(last=False)[1])
         self._samples.move_to_end(key)
         return sample
 
     def classifier(self, cell: Cell) -> TorchClassifier:
         """The classifier of a cell. One model is kept at a time: cells come grouped by model."""
-        key = key_of({name: cell.identity[name] for name in ("task", "model", "fold", "precision")})
+        key = key_of({name: cell.identity[name] for name in ("task", "model", "fold", "precision", "weights", "seed")})
         if key not in self._classifiers:
             self._classifiers.clear()
             self._classifiers[key] = self._load_classifier(cell)
@@ -108,19 +108,14 @@ class Workbench:
         return classifier
 
     def _warm_up(self, classifier: TorchClassifier, task: Task) -> None:
-        """One pass that nobody measures: the first one pays for memory and for choosing kernels."""
-        blank = torch.zeros((self.setting.batch_size, *task.shape), device=self.device)
+        """One pass that nobody measures: the first one pays for loading kernels. One image always fits."""
+        blank = torch.zeros((1, *task.shape), device=self.device)
         with torch.inference_mode(), classifier.bind(np.ones((len(blank), *task.shape[1:]), dtype=bool)):
             classifier.logits(blank)
 
     def batch_size(self, cell: Cell) -> int:
         """Samples at once; a network whose gate depends on the sample is fed one at a time."""
         return 1 if "masks" in cell.cards["model"]["needs"] else self.setting.batch_size
-
-    def chunks(self, cell: Cell, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
-        """Samples in batches."""
-        size = self.batch_size(cell)
-        return (samples[start : start + size] for start in range(0, len(samples), size))
 
     def forget_classifiers(self) -> None:
         """Drop networks that a plugin has changed; the next cell loads them afresh."""
@@ -131,10 +126,24 @@ class Workbench:
         """Mean lesion mask of the training images; drawn once and kept in the user's cache."""
         loaded = self.plugin("tasks", reference)
         path = cache_root() / "priors" / f"{key_of({**task_identity(loaded), 'fold': fold})}.npy"
-        if path.exists():
-            prior: Floats = np.load(path, allow_pickle=False)
-            return prior
-        return _save_prior(path, _draw_prior(loaded.plugin, fold))
+        prior: Floats = np.load(path, allow_pickle=False) if path.exists() else _save_prior(path, loaded.plugin, fold)
+        prior.setflags(write=False)
+        return prior
+
+
+def _arrays(sample: Sample) -> list[Any]:
+    return [sample.image, *sample.lesions, *sample.regions.values()]
+
+
+def _sealed(sample: Sample) -> Sample:
+    """Samples are shared by all plugins: one that writes into them fails, and harms no other."""
+    for array in _arrays(sample):
+        array.setflags(write=False)
+    return sample
+
+
+def _size(sample: Sample) -> int:
+    return sum(array.nbytes for array in _arrays(sample))
 
 
 def union(masks: Sequence[Mask], shape: tuple[int, ...]) -> Mask:
@@ -151,7 +160,8 @@ def _draw_prior(task: Task, fold: int) -> Floats:
     return (total / max(len(entries), 1)).astype(np.float32)
 
 
-def _save_prior(path: Path, prior: Floats) -> Floats:
+def _save_prior(path: Path, task: Task, fold: int) -> Floats:
+    prior = _draw_prior(task, fold)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(f".{np.random.default_rng().integers(2**63)}.npy")
     np.save(beside, prior, allow_pickle=False)

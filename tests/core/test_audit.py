@@ -30,7 +30,7 @@ def verdict(name, witness):
         ("RewardsArea", "above"),
         ("RewardsSmallness", "roi above displaced"),
         ("DependsOnNeighbours", "beside loud neighbours"),
-        ("BreaksTiesByPosition", "flipped"),
+        ("BreaksTiesByPosition", "ties: differs"),
         ("DependsOnTheDay", "again"),
         ("LeavesItsRange", "range of roi: from"),
         ("ForgivesFailure", "failed maps score worst"),

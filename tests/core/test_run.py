@@ -346,3 +346,102 @@ def test_mistakes_are_one_message_and_a_code(bench, options, code, message):
     process = bench.run(*options)
     assert process.returncode == code
     assert message in process.err
+
+
+def values_of(bench, name, metric="iou"):
+    (found,) = (
+        result.values
+        for result in load_results(bench.out).scores
+        if result.labels["explainer"].endswith(name) and result.labels["metric"].endswith(metric)
+    )
+    return found
+
+
+def test_two_plugins_of_one_file_and_one_card_are_two_plugins(bench):
+    answer = bench.answer(explainers="TwinA,TwinB", metrics="energy")
+    assert len(keys(answer, "explain")) == 2
+    assert values_of(bench, "TwinA", "energy") != values_of(bench, "TwinB", "energy")
+
+
+def test_an_explainer_may_use_its_buffer_again(bench):
+    bench.run(explainers="ReusesItsBuffer,TwinA", metrics="energy")
+    assert values_of(bench, "ReusesItsBuffer", "energy") == values_of(bench, "TwinA", "energy")
+
+
+@pytest.mark.parametrize("what", ["model", "prior", "grad"])
+def test_damage_by_one_explainer_reaches_no_other(tmp_path, what):
+    alone, after = Bench(tmp_path / "alone"), Bench(tmp_path / "after")
+    alone.run(explainers="Gradient", metrics="iou")
+    after.run(explainers=f"Vandal(what={what}),Gradient", metrics="iou")
+    assert values_of(after, "Gradient") == values_of(alone, "Gradient")
+
+
+def test_damage_by_one_metric_reaches_no_other(tmp_path):
+    alone, after = Bench(tmp_path / "alone"), Bench(tmp_path / "after")
+    alone.run(explainers="Gradient", metrics=f"iou,{TOYS}:Confidence")
+    answer = after.answer(
+        explainers="Gradient", metrics=f"{TOYS}:SpoilsTheModel,{TOYS}:SpoilsTheMasks,iou,{TOYS}:Confidence"
+    )
+    bad = {cell["labels"]["metric"]: cell["reason"] for cell in answer["cells"] if cell["status"] == "failed"}
+    assert "changed the model: 0.weight changed" in bad["toy_plugins.py:SpoilsTheModel"]
+    assert "read-only" in bad["toy_plugins.py:SpoilsTheMasks"]
+    for metric in ("iou", "Confidence"):
+        assert values_of(after, "Gradient", metric) == values_of(alone, "Gradient", metric)
+
+
+def test_a_variant_that_nobody_makes_is_refused(bench):
+    ended = bench.run(explainers="Gradient", metrics=f"{TOYS}:WantsNoise")
+    assert ended.returncode == 2
+    assert "asks for the variant 'noise:0.1' of a map; there are seed:1, seed:2" in ended.err
+
+
+def test_a_model_that_cannot_be_prepared_stops_no_other(bench):
+    ended = bench.run("--models", f"{TOYS}:CannotPrepare,{TOYS}:Trained", explainers="Gradient", metrics="iou")
+    assert ended.returncode == 1
+    assert "failed toy_plugins.py:CannotPrepare on toy_plugins.py:Blobs: FileNotFoundError: weights.pt" in ended.err
+    assert len(values_of(bench, "Gradient")) > 50
+
+
+def test_a_training_is_not_lost_for_what_its_report_holds(bench):
+    assert bench.run(model="OddReport", explainers="Gradient", metrics="iou").returncode == 0
+    (prediction,) = load_results(bench.out).predictions
+    assert prediction.training["accuracy"] == 0.5
+    assert prediction.training["loss"] is None
+    assert (prediction.training["path"], prediction.training["curve"]) == ("x", [1.0])
+
+
+def test_what_plugins_print_is_not_in_the_answer(bench):
+    assert bench.answer(explainers="Vandal(what=print)", metrics="iou")["exit_code"] == 0
+
+
+def test_equal_names_are_refused_and_a_mistaken_target_is_told_before_any_training(bench):
+    other = bench.folder / TOYS.name
+    other.write_text(TOYS.read_text())
+    ended = bench.run("--explainers", f"{TOYS}:Gradient,{other}:Gradient")
+    assert ended.returncode == 2
+    assert "two plugins are called toy_plugins.py:Gradient" in ended.err
+    trace = bench.folder / "trainings"
+    assert bench.run("--target", "lefd", model=f'Trained(trace="{trace}")').returncode == 2
+    assert not trace.exists()
+
+
+def test_after_an_interrupted_larger_run_the_finished_smaller_one_still_shows(bench):
+    bench.run("--limit", "32", explainers="Gradient", metrics="iou")
+    before = bench.scores()
+    process = bench.start("--limit", "64", explainers="Gradient", metrics="iou")
+    for line in process.stderr:
+        if "cached" in line or "ok" in line:
+            process.kill()
+            break
+    process.communicate()
+    assert bench.run("--limit", "32", explainers="Gradient", metrics="iou").returncode == 0
+    shown = bench.scores()
+    assert shown.keys() == before.keys()
+    for labels, (_, values) in before.items():
+        assert shown[labels][1][: len(values)] == values
+
+
+def test_nothing_left_to_do_is_not_success(bench):
+    ended = bench.run("--tasks", f"{TOYS}:Blobs(count=0)")
+    assert ended.returncode == 3
+    assert "no model, or no test image, is left to work on" in ended.err

@@ -183,3 +183,81 @@ class Plain(Blobs):
     def load(self, entry):
         sample = super().load(entry)
         return Sample(sample.entry, sample.image)
+
+
+class TwinA(Gradient):
+    """The brightness, under the card of another."""
+
+    def explain(self, classifier, batch):
+        return batch.images[:, 0]
+
+
+class TwinB(TwinA):
+    """The same class card, another map."""
+
+    def explain(self, classifier, batch):
+        return 1 - batch.images[:, 0]
+
+
+class ReusesItsBuffer:
+    card = ExplainerCard(name="buffer", summary="brightness in a buffer of its own", family="gradient")
+    buffer = torch.zeros(8, 16, 16)
+
+    def explain(self, classifier, batch):
+        return torch.mul(batch.images[:, 0], 1, out=self.buffer[: len(batch.ids)])
+
+
+class Vandal:
+    """Writes where others read, then fails."""
+
+    card = ExplainerCard(name="vandal", summary="vandal", family="gradient", needs=frozenset({"prior"}))
+
+    def __init__(self, what: str = "model"):
+        self.what = what
+
+    def explain(self, classifier, batch):
+        if self.what == "model":
+            next(classifier.network.parameters()).data.zero_()
+            raise ValueError("after the damage")
+        if self.what == "prior":
+            batch.prior[:] = 0
+        if self.what == "grad":
+            torch.set_grad_enabled(False)
+        print("noise on stdout")
+        return torch.rand(len(batch.ids), *batch.images.shape[2:])
+
+
+class SpoilsTheModel:
+    card = MetricCard(
+        name="spoils", summary="spoils", family="faithfulness", higher_is_better=True, needs=frozenset({"model"})
+    )
+
+    def score(self, case):
+        next(case.classifier.network.parameters()).data.zero_()
+        return np.zeros(len(case.maps))
+
+
+class SpoilsTheMasks:
+    card = MetricCard(name="masks", summary="masks", family="localisation", higher_is_better=True)
+
+    def score(self, case):
+        for lesions in case.lesions:
+            for mask in lesions:
+                mask[:] = True
+        return np.zeros(len(case.maps))
+
+
+class WantsNoise(Spread):
+    card = MetricCard(
+        name="noise", summary="noise", family="robustness", higher_is_better=False, variants=("noise:0.1",), worst=1.0
+    )
+
+
+class CannotPrepare(Trained):
+    def prepare(self, network, task, fold, workshop):
+        raise FileNotFoundError("weights.pt")
+
+
+class OddReport(Trained):
+    def prepare(self, network, task, fold, workshop):
+        return {"accuracy": np.float32(0.5), "loss": float("nan"), "path": Path("x"), "curve": [np.float64(1.0)]}

@@ -31,7 +31,7 @@ def verdicts(
                 continue
             key = _key(task, metric)
             if (known := store.audit(key)) is not None:
-                yield known, True
+                yield _relabelled(store, key, known, task, metric), True
                 continue
             witness = witness or _witness(task)
             yield _audit(store, key, task, metric, witness), False
@@ -51,6 +51,8 @@ def _witness(task: Loaded) -> Witness | str:
         return Witness(task.plugin, IMAGES)
     except XaibenchError as error:
         return str(error)
+    except (Exception, SystemExit) as error:  # the task of a stranger may raise anything
+        return f"its images cannot be loaded: {type(error).__name__}: {error}"
 
 
 def _audit(store: Store, key: str, task: Loaded, metric: Loaded, witness: Witness | str) -> dict[str, Any]:
@@ -58,5 +60,15 @@ def _audit(store: Store, key: str, task: Loaded, metric: Loaded, witness: Witnes
 
     found = not_audited(witness) if isinstance(witness, str) else audit_metric(metric, witness)
     verdict = {"task": task.label, "metric": metric.label, **found, "at": time.time()}
-    store.save_audit(key, verdict)
+    if not found.get("transient"):  # memory that was short once need not be short again
+        store.save_audit(key, verdict)
+    return verdict
+
+
+def _relabelled(store: Store, key: str, known: dict[str, Any], task: Loaded, metric: Loaded) -> dict[str, Any]:
+    """The same metric may be written in another way today: a verdict is found by what it is called."""
+    if (known["task"], known["metric"]) == (task.label, metric.label):
+        return known
+    verdict = {**known, "task": task.label, "metric": metric.label}
+    store.save_audit(key_of({"of": key, "task": task.label, "metric": metric.label}), verdict)
     return verdict

@@ -10,7 +10,7 @@ import numpy as np
 from xaibench.normalise import normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from xaibench.contracts import Case, Floats
 
@@ -32,7 +32,7 @@ def doubled(case: Case) -> Case:
 
 
 def quantised(case: Case) -> Case:
-    """Maps with four levels: most pixels are tied with others."""
+    """Maps with three levels: every pixel is tied with many others."""
     return replace(
         case,
         maps=_quantise(case.maps),
@@ -42,7 +42,7 @@ def quantised(case: Case) -> Case:
 
 
 def _quantise(maps: Floats) -> Floats:
-    return (np.round(maps * 3) / 3).astype(np.float32)
+    return (np.round(maps * 2) / 2).astype(np.float32)
 
 
 def _with_pixels(case: Case, change: Callable[[Any], Any]) -> Case:
@@ -56,20 +56,6 @@ def _with_pixels(case: Case, change: Callable[[Any], Any]) -> Case:
         lesions=tuple(tuple(change(mask) for mask in masks) for masks in case.lesions),
         regions={name: change(mask) for name, mask in case.regions.items()},
         variants={name: change(maps) for name, maps in case.variants.items()},
-    )
-
-
-def taken(case: Case, rows: Sequence[int]) -> Case:
-    """Some images of a case, in the given order."""
-    index = list(rows)
-    arrays = ("maps", "raw", "images", "masks", "labels", "targets", "predictions", "seconds", "forward", "backward")
-    return replace(
-        case,
-        **{name: getattr(case, name)[index] for name in arrays},
-        lesions=tuple(case.lesions[row] for row in index),
-        seeds=tuple(case.seeds[row] for row in index),
-        regions={name: mask[index] for name, mask in case.regions.items()},
-        variants={name: maps[index] for name, maps in case.variants.items()},
     )
 
 

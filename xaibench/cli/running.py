@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from xaibench.contracts import Cell
     from xaibench.runner import Request, Summary
 
+INTERRUPTED = 130
 EXIT_CODES = """\b
 Exit codes: 0 all cells ok, 1 some cells failed, 2 usage, 3 nothing selected,
 4 a plugin asked for by name is broken, 130 interrupted."""
@@ -32,14 +33,14 @@ def read_config(context: click.Context, _parameter: click.Parameter, path: Path 
         return
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         msg = f"--config {path}: {error}"
         raise UsageError(msg) from error
     allowed = {parameter.name: parameter for parameter in context.command.params if parameter.name != "config"}
     for name in values:
         if name not in allowed:
             near = get_close_matches(name, [str(known) for known in allowed], 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = f"; did you mean {near[0]}?" if near else ";"
             msg = f"--config {path}: there is no option {name}{hint} Allowed: {', '.join(sorted(map(str, allowed)))}"
             raise UsageError(msg)
     context.default_map = {
@@ -149,19 +150,31 @@ def run(as_json: bool, progress: Any, **options: Any) -> None:
 
     Killed or interrupted, the same command goes on where it was.
     """
+    from xaibench.runner import sigterm_as_interrupt
+
+    try:
+        with sigterm_as_interrupt():
+            code = _run(as_json, progress, options)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        click.echo(f"to go on: {shlex.join(['xaibench', *sys.argv[1:]])}", err=True)
+    click.get_current_context().exit(code)
+
+
+def _run(as_json: bool, progress: Any, options: dict[str, Any]) -> int:
+    """Run, show what came out, and return the exit code."""
     from xaibench.progress import choose as choose_progress
     from xaibench.runner import run as run_request
 
     request = make_request(options)
     with choose_progress(progress) as shown:
         summary = run_request(request, shown, sys.argv)
-    if summary.interrupted:
-        click.echo(f"to go on: {shlex.join(['xaibench', *sys.argv[1:]])}", err=True)
-    elif not as_json:
-        render_reports(request.out)
     if as_json:
         click.echo(json.dumps(_answer(request, summary), indent=1))
-    click.get_current_context().exit(summary.exit_code())
+    elif not summary.interrupted:
+        render_reports(request.out)
+    return summary.exit_code()
 
 
 def render_reports(folder: Path) -> None:
@@ -188,6 +201,7 @@ def _answer(request: Request, summary: Summary) -> dict[str, Any]:
         "out": str(request.out),
         "exit_code": summary.exit_code(),
         "counts": summary.counts(),
+        "failures": list(summary.failures),
         "cells": [
             {
                 "key": outcome.cell.key,
@@ -206,16 +220,16 @@ def _answer(request: Request, summary: Summary) -> dict[str, Any]:
 @with_options
 def plan(as_json: bool, **options: Any) -> None:
     """Show what `run` with the same options would do, and do none of it."""
-    from xaibench.planning import plan_subject
-    from xaibench.progress import Silent
-    from xaibench.runner import UNTRAINED, choose, subjects
+    from xaibench.progress import Lines
+    from xaibench.runner import UNTRAINED, choose, plan_all
     from xaibench.store import Store
 
     request = make_request(options)
     choice, store, rows = choose(request), Store(request.out), []
-    for subject in subjects(request, choice, Silent(), train=False):
-        waits = subject.prepared is UNTRAINED
-        rows += [_plan_row(cell, store, waits) for cell in plan_subject(subject, choice).cells()]
+    failures: list[str] = []
+    for plan_ in plan_all(request, choice, Lines(), failures, train=False):
+        waits = plan_.subject.prepared is UNTRAINED
+        rows += [_plan_row(cell, store, waits) for cell in plan_.cells()]
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return

@@ -95,7 +95,8 @@ def _explain_batch(
         started = _now(classifier.device)
         maps = explainer.explain(classifier, batch)
         seconds = _now(classifier.device) - started
-    array = maps.detach().float().cpu().numpy() if isinstance(maps, torch.Tensor) else np.asarray(maps, np.float32)
+    plain = maps.detach().float().cpu().numpy() if isinstance(maps, torch.Tensor) else maps
+    array = np.array(plain, dtype=np.float32)  # a copy: the explainer may use its buffer again
     _check_shape(array, batch)
     return array, seconds, classifier.counters.forward - before[0], classifier.counters.backward - before[1]
 

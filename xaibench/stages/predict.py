@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from xaibench.batching import Batcher
 from xaibench.workbench import gate_masks, stack
 
 if TYPE_CHECKING:
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
 def predict(cell: Cell, bench: Workbench) -> None:
     """Store the logits of all samples of the cell."""
+    batcher = Batcher(bench.batch_size(cell))
     for span in bench.store.missing(cell.key, cell.count):
         entries = bench.entries(cell, *span)
-        logits: list[list[float]] = []
-        for batch in bench.chunks(cell, bench.samples(cell, entries)):
-            logits += _logits(cell, bench, batch)
+        work = batcher.run(bench.samples(cell, entries), lambda some: _logits(cell, bench, some))
+        logits = [row for _, rows in work for row in rows]
         record = {
             "ids": [entry.id for entry in entries],
             "patients": [entry.patient for entry in entries],

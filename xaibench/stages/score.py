@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xaibench.cases import taken
 from xaibench.contracts import Case
+from xaibench.guard import Guard
 from xaibench.isolation import isolated_randomness
 from xaibench.normalise import invalid, normalise
 from xaibench.seeds import derive
@@ -87,11 +89,26 @@ def _values(
         return []
     chosen = [samples[row] for row in rows]
     case = _case(cell, bench, chosen, shards, rows)
+    if case.classifier is None or bench.batch_size(cell) > 1:
+        return _score_case(cell, bench, metric, case, chosen)
+    # A network whose gate belongs to one image is given to the metric with one image at a time.
+    parts = [_score_case(cell, bench, metric, taken(case, [row]), chosen[row : row + 1]) for row in range(len(rows))]
+    return [value for part in parts for value in part]
+
+
+def _score_case(
+    cell: Cell, bench: Workbench, metric: Metric, case: Case, samples: Sequence[Sample]
+) -> list[float | None]:
     seed = derive("score", cell.identity["seed"], cell.cards["metric"]["name"], *case.seeds)
-    gate = case.classifier.bind(gate_masks(chosen, cell.cards["model"]["sees"])) if case.classifier else nullcontext()
+    gate = case.classifier.bind(gate_masks(samples, cell.cards["model"]["sees"])) if case.classifier else nullcontext()
+    guard = Guard(case.classifier.network) if case.classifier else None
     with isolated_randomness(seed), gate:
         values = metric.score(case)
-    return _checked(values, cell.labels["metric"], len(rows))
+    if guard and (changed := guard.changes()):
+        bench.forget_classifiers()
+        msg = f"{cell.labels['metric']} changed the model: {changed}"
+        raise RuntimeError(msg)
+    return _checked(values, cell.labels["metric"], len(samples))
 
 
 def _checked(values: Any, metric: str, count: int) -> list[float | None]:
