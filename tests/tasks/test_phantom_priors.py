@@ -75,7 +75,7 @@ def test_the_best_trivial_row_reaches_less_than_half_of_the_ceiling(scores):
         print(f"{name:14s} {mean:.3f}")  # shown by pytest -s
     print(f"best / ceiling {best_part(means):.3f} [{low:.3f}, {high:.3f}], {len(patients)} images")
     assert len(patients) == 120
-    assert best_part(means) < 0.4
+    assert best_part(means) < 0.45
     assert high < 0.5
 
 

@@ -103,7 +103,7 @@ def _circumscribed(rng: Generator, spot: Spot, pixels: int) -> tuple[Mask, Float
     level /= max(_threshold(level, spot, pixels), 1e-6)
     margin = np.clip((1 - level) * np.sqrt(pixels / np.pi) / 1.5, 0, 1)
     dome = 0.75 + 0.25 * np.sqrt(np.clip(1 - level**2, 0, 1))
-    glow = rng.uniform(0.3, 0.4) * margin * dome
+    glow = rng.uniform(0.36, 0.46) * margin * dome
     return (level < 1) & spot.breast, glow.astype(np.float32)
 
 
@@ -152,7 +152,7 @@ def _scatter(rng: Generator, pixels: int) -> Specks:
     far = radius * rng.uniform(0.55, 0.85, count)
     points = np.stack([far * np.cos(turns), far * np.sin(turns)], axis=1)
     sigma = np.clip(radius * rng.uniform(0.13, 0.19, count), 0.8, None)
-    return points, sigma, rng.uniform(0.6, 0.75, count)
+    return points, sigma, rng.uniform(0.75, 0.95, count)
 
 
 def _segment(rng: Generator, pixels: int) -> Specks:
