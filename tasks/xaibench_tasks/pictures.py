@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xaibench.contracts import Floats
 
 MOST_PIXELS = 2**28  # 16384 x 16384: more than any film or tile, less than what takes a machine down
+ORIENTATION = 0x0112  # the tag of EXIF
 GREY = {"1", "L", "LA"}
 BROKEN = (
     *(OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError, SyntaxError),
@@ -60,14 +61,16 @@ def _decode_pillow(name: str, content: bytes) -> Picture:
         if opened.width * opened.height > MOST_PIXELS:
             raise DataError(f"{name} has {opened.width} x {opened.height} pixels, more than are allowed")
         opened.load()
-        turned = ImageOps.exif_transpose(opened)
-        note = "turned" if opened.getexif().get(0x0112, 1) != 1 else ""
+        is_turned = opened.getexif().get(ORIENTATION, 1) != 1
+        turned = ImageOps.exif_transpose(opened) if is_turned else opened
+        note = "turned" if is_turned else ""
         if opened.mode.startswith(("I;16", "I")):
             return Picture(_scaled(np.asarray(turned).astype(np.int64), 16, name), 16, note)
         if opened.mode == "F":
             raise ValueError("pixels are floating point numbers of unknown range")
-        values = np.asarray(turned.convert("L" if opened.mode in GREY else "RGB"), np.float32) / np.float32(255)
-        return Picture(values, 1 if opened.mode == "1" else 8, note)
+        mode = "L" if opened.mode in GREY else "RGB"
+        stored = np.asarray(turned if turned.mode == mode else turned.convert(mode))
+        return Picture(np.divide(stored, np.float32(255), dtype=np.float32), 1 if opened.mode == "1" else 8, note)
 
 
 def _scaled(values: NDArray[Any], bits: int, name: str) -> Floats:

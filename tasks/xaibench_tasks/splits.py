@@ -44,9 +44,7 @@ class Splitting:
 
 def assign(records: Sequence[Record], how: Splitting) -> list[Assignment]:
     """For every fold, the split of every image. A patient is in two only where by="image" or conflict="keep" asks."""
-    if how.official:
-        return [_official(records, how)]
-    folds = [_fold(records, how, test) for test in _parts(records, how)]
+    folds = [_official(records, how)] if how.official else [_fold(records, how, test) for test in _parts(records, how)]
     for number, fold in enumerate(folds):
         if missing := [split for split in SPLITS if split not in fold.values()]:
             units = len({_unit(record, how) for record in records})

@@ -145,7 +145,7 @@ def test_the_same_seed_gives_the_same_patches_and_another_seed_others(folder):
 
 def test_background_follows_the_masks_it_keeps_away_from(tmp_path):
     lesions = [make.Lesion(patient=1), make.Lesion(patient=2, part="test", pathology="BENIGN_WITHOUT_CALLBACK")]
-    make.write_classic(tmp_path, [*lesions, make.Lesion(patient=3, part="test")])
+    make.write_classic(tmp_path, [*lesions, make.Lesion(patient=3, part="test"), make.Lesion(patient=4)])
     before = patches(tmp_path).fingerprint()
     moved = make.Lesion(patient=2, part="test", pathology="BENIGN_WITHOUT_CALLBACK", box=(80, 100, 40, 60))
     make.write_dicom(tmp_path / moved.paths[2], make.draw_mask(moved), moved.folder, moved.paths[2])

@@ -238,6 +238,7 @@ def test_official_splits_hold_but_for_patients_on_both_sides(drawn, conflict, se
         if len({other.official for other in records if other.patient == record.patient}) > 1
     }
     assume(sum(record.official == "train" for record in records if record.patient not in torn) > 10)
+    assume(any(record.official == "test" for record in records if record.patient not in torn))
     (splits,) = assign(records, Splitting(official=True, conflict=conflict, seed=seed))
     for record in records:
         if record.patient not in torn:
@@ -255,6 +256,7 @@ def test_a_kept_conflict_keeps_every_official_place_and_stays_out_of_val(drawn, 
     records = officials_of(drawn)
     torn = set(conflicts(records))
     assume(sum(record.official == "train" for record in records if record.patient not in torn) > 10)
+    assume(any(record.official == "test" for record in records))
     (splits,) = assign(records, Splitting(official=True, conflict="keep", seed=seed))
     for record in records:
         assert (splits[record.id] == "test") == (record.official == "test")
@@ -263,7 +265,7 @@ def test_a_kept_conflict_keeps_every_official_place_and_stays_out_of_val(drawn, 
 
 @given(st.lists(st.lists(st.sampled_from(["train", "val", "test"]), min_size=1, max_size=3), min_size=20, max_size=50))
 def test_an_official_val_is_left_as_it_is(sides):
-    assume(any("val" in own for own in sides))
+    assume(all(any(side in own for own in sides) for side in SPLITS))
     records = records_of([[0] * len(own) for own in sides], sides)
     (splits,) = assign(records, Splitting(official=True, conflict="keep"))
     assert splits == {record.id: record.official for record in records}
@@ -273,12 +275,11 @@ def test_an_official_val_is_left_as_it_is(sides):
 @given(official_patients)
 def test_an_official_split_by_image_gets_a_val_too(drawn):
     records = officials_of(drawn)
-    assume(sum(record.official == "train" for record in records) > 20)
+    assume(20 < sum(record.official == "train" for record in records) < len(records))
     (splits,) = assign(records, Splitting(official=True, conflict="keep", by="image"))
     assert "val" in splits.values()
 
 
-@pytest.mark.xfail(reason="an official split is not searched for empty parts")
 @pytest.mark.parametrize("sides", [["train"] * 9, ["test"] * 9, ["train", "test"], ["val", "test"]])
 def test_an_official_split_with_an_empty_part_is_refused(sides):
     records = records_of([[0]] * len(sides), [[side] for side in sides])
