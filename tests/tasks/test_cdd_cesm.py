@@ -123,7 +123,8 @@ def test_no_damage_to_the_export_raises(data):
 )
 def test_no_json_raises(shape):
     text = json.dumps(shape).replace('"', '""')
-    read_export("e.csv", f'{",".join(make.EXPORT)}\nP1.jpg,1,{{}},1,0,"{text}",{{}}\n'.encode())
+    regions, findings = read_export("e.csv", f'{",".join(make.EXPORT)}\nP1.jpg,1,{{}},1,0,"{text}",{{}}\n'.encode())
+    assert len(regions) + len(findings) <= 1, "one row is one region, one finding, or nothing drawn"
 
 
 # --------------------------------------------------------------------------------------------------------------- table
