@@ -68,7 +68,7 @@ class IntegratedGradients:
         family="gradient",
         sign="signed",
         needs=frozenset({"gradients"}),
-        profiles={"quick": {"steps": 32}},
+        profiles={"quick": {"steps": 16}},
     )
 
     def __init__(self, steps: int = 50) -> None:
