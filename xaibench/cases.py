@@ -10,14 +10,27 @@ if TYPE_CHECKING:
 
     from xaibench.contracts import Case
 
+ARRAYS = (
+    "maps",
+    "raw",
+    "images",
+    "masks",
+    "labels",
+    "targets",
+    "predictions",
+    "logits",
+    "seconds",
+    "forward",
+    "backward",
+)
+
 
 def taken(case: Case, rows: Sequence[int]) -> Case:
     """Some images of a case, in the given order."""
     index = list(rows)
-    arrays = ("maps", "raw", "images", "masks", "labels", "targets", "predictions", "seconds", "forward", "backward")
     return replace(
         case,
-        **{name: getattr(case, name)[index] for name in arrays},
+        **{name: getattr(case, name)[index] for name in ARRAYS},
         lesions=tuple(case.lesions[row] for row in index),
         seeds=tuple(case.seeds[row] for row in index),
         regions={name: mask[index] for name, mask in case.regions.items()},

@@ -15,7 +15,7 @@ from xaibench.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from xaibench.contracts import Counters, Mask, Precision
+    from xaibench.contracts import Counters, Mask, Masking, Precision
 
 
 @dataclass
@@ -96,6 +96,11 @@ class TorchClassifier:
             logits += [rows for _, rows in work]
         self.batch_size = batcher.size
         return torch.cat(logits)
+
+    def masked_many(self, maskings: Iterable[Masking]) -> Iterator[torch.Tensor]:
+        """The same for several images, in order."""
+        for masking in maskings:
+            yield self.masked(masking.image, masking.masks, masking.infill)
 
     def _composed(self, image: torch.Tensor, masks: torch.Tensor, infill: torch.Tensor) -> torch.Tensor:
         """Logits of one batch of masked images."""

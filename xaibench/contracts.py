@@ -52,6 +52,8 @@ class Card:
     summary: str
     paper: str = ""
     licence: str = ""
+    default: bool = True  # part of a run that names none; False: too slow for that, or a variation of another
+    profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # {"quick": {"samples": 128}}: defaults
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +76,6 @@ class ExplainerCard(Card):
     needs: frozenset[ExplainerNeed] = frozenset()
     class_sensitive: bool = True
     reference: Literal["", "floor", "ceiling"] = ""  # floors and ceilings are on every board and are never ranked
-    profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # {"quick": {"samples": 128}}: defaults
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +93,8 @@ class MetricCard(Card):
     uses_map: bool = True  # cost metrics do not look at the map: a failed map has a cost too
     variants: tuple[str, ...] = ()  # other maps of the same image, made and stored by the harness: "seed:1", "seed:2"
     claims_quality: bool = True  # False: descriptive; not expected to rank an oracle above noise
+    curve: tuple[float, ...] = ()  # places on the x axis, if the value sums up a curve: `score` returns `Curved` then
+    curve_axis: str = ""  # what these places are: "share of pixels removed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +141,15 @@ class Batch:
 
 
 @dataclass(frozen=True, eq=False)
+class Masking:
+    """One image and the masks to see it through."""
+
+    image: torch.Tensor  # [C, H, W]
+    masks: Iterable[torch.Tensor]  # masks [H, W] or chunks of them [m, H, W]; may be a generator of any length
+    infill: torch.Tensor  # what is seen where the mask is 0: [C, H, W], or broadcasts to it
+
+
+@dataclass(frozen=True, eq=False)
 class Case:
     """What a metric is given: B maps that are finite, not flat, and belong to images the metric applies to."""
 
@@ -150,12 +162,21 @@ class Case:
     labels: NDArray[np.int64]  # [B]
     targets: NDArray[np.int64]  # [B] the class explained
     predictions: NDArray[np.int64]  # [B]
+    logits: Floats  # [B, K] of the untouched images: no metric need ask for them again
     seeds: tuple[int, ...]
     seconds: Scores  # [B] wall time of the map
     forward: Scores  # [B] samples passed forward through the network for the map
     backward: Scores  # [B] samples passed backward
     variants: Mapping[str, Floats] = field(default_factory=dict)  # name -> [B, H, W], normalised like `maps`
     classifier: Classifier | None = None  # there if the card needs "model"
+
+
+@dataclass(frozen=True, eq=False)
+class Curved:
+    """The answer of a metric whose value sums up a curve; the places of its points are on the card."""
+
+    values: Scores  # [B]
+    curves: Scores  # [B, T]
 
 
 # ----------------------------------------------------------------------------------------------------------- plugins
@@ -182,6 +203,9 @@ class Classifier(Protocol):
 
     def masked(self, image: torch.Tensor, masks: Iterable[torch.Tensor], infill: torch.Tensor) -> torch.Tensor:
         """Logits [M, K] of `m * image + (1 - m) * infill` for each of M masks [H, W]; no gradient, batched."""
+
+    def masked_many(self, maskings: Iterable[Masking]) -> Iterator[torch.Tensor]:
+        """The same for several images, in order; batches are filled across images."""
 
     def bind(self, masks: Mask | None) -> AbstractContextManager[None]:
         """Within it, a network gated by evidence sees these masks. The harness does this; plugins need not."""
@@ -230,7 +254,7 @@ class Metric(Protocol):
 
     card: MetricCard
 
-    def score(self, case: Case) -> Sequence[float] | Scores:
+    def score(self, case: Case) -> Sequence[float] | Scores | Curved:
         """One value per image. NaN says: undefined for this image (it is left out, and counted)."""
 
 
@@ -328,6 +352,7 @@ class Result:
     patients: tuple[str, ...] = ()
     values: tuple[float | None, ...] = ()  # None: undefined; a failed map has the metric's worst value
     failed: tuple[bool, ...] = ()  # the map was flat, NaN or of the wrong shape
+    curves: tuple[tuple[float | None, ...] | None, ...] = ()  # one per image, if the metric draws one
     count: int = 0
     total: int = 0  # count < total: the run was limited
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from xaibench.references import Value
 
 ALL = "all"
+DEFAULT = "default"  # everything whose card does not say otherwise
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def create(group: str, text: str, profile: str = "") -> Loaded:
 
 
 def select(group: str, text: str, profile: str = "") -> list[Loaded | Broken]:
-    """Make everything in a comma list of references, patterns (`grad*`) and `all`; each once, in the order given.
+    """Make everything in a comma list of references, patterns (`grad*`), `default` and `all`; each once, in order.
 
     What is asked for by name must load; what a pattern brings may be broken.
     """
@@ -77,6 +78,7 @@ def select(group: str, text: str, profile: str = "") -> list[Loaded | Broken]:
     for item in split_list(text):
         if is_pattern(item):
             found = [attempt(plugin, profile) for plugin in matching(group, item)]
+            found = [row for row in found if item != DEFAULT or isinstance(row, Broken) or row.card["default"]]
         else:
             found = [create(group, item, profile)]
         for row in found:
@@ -100,8 +102,8 @@ def is_unique(plugin: Plugin) -> bool:
 
 
 def is_pattern(item: str) -> bool:
-    """Whether an item of a list is `all` or has wildcards; files may have brackets in their names."""
-    return item == ALL or (any(mark in item for mark in "*?[") and ".py:" not in item and "(" not in item)
+    """Whether an item of a list is `all`, `default` or has wildcards; files may have brackets in their names."""
+    return item in (ALL, DEFAULT) or (any(mark in item for mark in "*?[") and ".py:" not in item and "(" not in item)
 
 
 def matching(group: str, pattern: str) -> list[Plugin]:
@@ -109,11 +111,11 @@ def matching(group: str, pattern: str) -> list[Plugin]:
     found = [
         plugin
         for plugin in plugins(group)
-        if pattern == ALL
+        if pattern in (ALL, DEFAULT)
         or fnmatchcase(plugin.name, pattern)
         or fnmatchcase(f"{plugin.distribution}:{plugin.name}", pattern)
     ]
-    if not found and pattern != ALL:
+    if not found and pattern not in (ALL, DEFAULT):
         raise UsageError(unknown(group, pattern))
     return found
 

@@ -80,6 +80,7 @@ def _result(store: Store, row: Row) -> Result:
         return _unfinished(store, row, description["cards"])
     columns = {name: _column(shards, name) for name in ("applies", "ids", "patients", "values", "flaws")}
     chosen = [index for index, applies in enumerate(columns["applies"]) if applies]
+    curves = _column(shards, "curves") if description["cards"]["metric"].get("curve") else []
     return Result(
         key=row["key"],
         labels=row["labels"],
@@ -89,6 +90,7 @@ def _result(store: Store, row: Row) -> Result:
         patients=tuple(columns["patients"][index] for index in chosen),
         values=tuple(columns["values"][index] for index in chosen),
         failed=tuple(bool(columns["flaws"][index]) for index in chosen),
+        curves=tuple(curves[index] and tuple(curves[index]) for index in chosen) if curves else (),
         count=row["count"],
         total=row["total"],
     )

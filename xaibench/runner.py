@@ -40,9 +40,9 @@ class Request:
     """What a user asks for. References are comma lists as on the command line."""
 
     models: str = "resnet50,hmc"
-    explainers: str = "all"
+    explainers: str = "default"
     tasks: str = "phantom"
-    metrics: str = "all"
+    metrics: str = "default"
     terms: Terms = field(default_factory=Terms)
     profile: str = "quick"
     references: bool = True

@@ -52,6 +52,7 @@ def scored(metric, batch, maps):
         labels=none.astype(np.int64),
         targets=none.astype(np.int64),
         predictions=none.astype(np.int64),
+        logits=np.zeros((count, 2), dtype=np.float32),
         seeds=batch.seeds,
         seconds=none,
         forward=none,

@@ -291,6 +291,13 @@ def test_all_is_every_plugin_of_the_kind(installed, monkeypatch):
     assert "corner" in expected
 
 
+def test_default_is_every_plugin_whose_card_does_not_decline():
+    everything = {row.name for row in select("metrics", "all")}
+    chosen = select("metrics", "default")
+    assert {row.name for row in chosen} == {row.name for row in select("metrics", "all") if row.card["default"]}
+    assert {"iou", "seconds"} <= {row.name for row in chosen} <= everything
+
+
 def test_what_is_named_twice_is_taken_once_and_in_the_order_of_naming(installed):
     installed("good", "crashes")
     rows = select("explainers", "corner(share=0.5), c-well, corn*, corner, corner(share=0.5)")

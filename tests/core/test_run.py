@@ -447,3 +447,18 @@ def test_nothing_left_to_do_is_not_success(bench):
     ended = bench.run("--tasks", f"{TOYS}:Blobs(count=0)")
     assert ended.returncode == 3
     assert "no model, or no test image, is left to work on" in ended.err
+
+
+def test_a_metric_that_draws_a_curve_has_it_kept_with_its_value(bench):
+    bench.run("--limit", "6", explainers="Gradient", metrics=f"{TOYS}:Falling")
+    (result,) = load_results(bench.out).scores
+    assert result.cards["metric"]["curve"] == [0.0, 1.0]
+    assert len(result.curves) == 6
+    assert list(result.curves) == [(value, None) for value in result.values]
+
+
+def test_a_curve_that_the_card_does_not_announce_is_the_metrics_failure(bench):
+    bench.run("--limit", "6", explainers="Gradient", metrics=f"{TOYS}:Falling(declared=False)")
+    (result,) = load_results(bench.out).scores
+    assert result.status == "failed"
+    assert "returned a curve, but its card has no `curve`" in result.reason

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from xaibench.contracts import Entry, ExplainerCard, MetricCard, ModelCard, Sample, TaskCard
+from xaibench.contracts import Curved, Entry, ExplainerCard, MetricCard, ModelCard, Sample, TaskCard
 
 
 class Blobs:
@@ -225,6 +225,20 @@ class Vandal:
             torch.set_grad_enabled(False)
         print("noise on stdout")
         return torch.rand(len(batch.ids), *batch.images.shape[2:])
+
+
+class Falling:
+    """The map's mean, and two points of a curve."""
+
+    def __init__(self, declared: bool = True):
+        self.card = MetricCard(
+            name="falling", summary="", family="faithfulness", higher_is_better=True, default=False,
+            curve=(0.0, 1.0) if declared else (),
+        )  # fmt: skip
+
+    def score(self, case):
+        means = case.maps.mean(axis=(1, 2)).astype(float)
+        return Curved(means, np.stack([means, np.full(len(means), np.nan)], axis=1))
 
 
 class SpoilsTheModel:

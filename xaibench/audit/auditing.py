@@ -19,6 +19,7 @@ from xaibench.audit.views import beside_loud_neighbours, doubled, flipped, quant
 from xaibench.audit.witness import DISPLACED, LADDER, Witness
 from xaibench.batching import is_out_of_memory
 from xaibench.cases import taken
+from xaibench.contracts import Curved
 from xaibench.isolation import isolated_randomness
 from xaibench.normalise import invalid, normalise
 from xaibench.seeds import derive
@@ -83,7 +84,8 @@ class Audit:
     def _scored(self, case: Case, gates: Mask) -> Scores:
         gate = self.witness.classifier.bind(np.ascontiguousarray(gates))
         with isolated_randomness(derive("audit", self.card["name"])), gate:
-            return np.asarray(self.metric.score(case), dtype=np.float64)
+            answer = self.metric.score(case)
+            return np.asarray(answer.values if isinstance(answer, Curved) else answer, dtype=np.float64)
 
     def seen(self, rung: str, view: str) -> Scores:
         """Values of a rung under a view, computed once."""

@@ -49,10 +49,15 @@ class Witness:
         return [sample.entry.patient for sample in self.samples]
 
     @functools.cached_property
-    def predictions(self) -> list[int]:
+    def logits(self) -> Floats:
         """What the model says."""
         with torch.inference_mode(), self.classifier.bind(self.gates):
-            found: list[int] = self.classifier.logits(torch.from_numpy(self.images)).argmax(dim=1).tolist()
+            return np.asarray(self.classifier.logits(torch.from_numpy(self.images)).numpy(), dtype=np.float32)
+
+    @property
+    def predictions(self) -> list[int]:
+        """The class it says."""
+        found: list[int] = self.logits.argmax(axis=1).tolist()
         return found
 
     @functools.cache  # noqa: B019  # a witness lives as long as its audit
@@ -86,6 +91,7 @@ class Witness:
             labels=np.array([sample.entry.label for sample in self.samples]),
             targets=np.array(self.predictions),
             predictions=np.array(self.predictions),
+            logits=self.logits,
             seeds=tuple(derive("audit", sample.entry.id) for sample in self.samples),
             seconds=np.linspace(0.1, 0.2, count),
             forward=np.arange(1.0, count + 1),

@@ -50,9 +50,9 @@ def read_config(context: click.Context, _parameter: click.Parameter, path: Path 
 
 OPTIONS: list[Callable[..., Any]] = [
     click.option("--models", default="resnet50,hmc", show_default=True, help="Comma list, glob or `all`."),
-    click.option("--explainers", default="all", show_default=True, help="Comma list, glob or `all`."),
+    click.option("--explainers", default="default", show_default=True, help="Comma list, glob, `default` or `all`."),
     click.option("--tasks", default="phantom", show_default=True, help="Comma list, glob or `all`."),
-    click.option("--metrics", default="all", show_default=True, help="Comma list, glob or `all`."),
+    click.option("--metrics", default="default", show_default=True, help="Comma list, glob, `default` or `all`."),
     click.option("--target", default="predicted", show_default=True, help="predicted, true, each, or a class."),
     click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True),
     click.option(

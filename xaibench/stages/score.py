@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from xaibench.cases import taken
-from xaibench.contracts import Case
+from xaibench.contracts import Case, Curved
 from xaibench.guard import Guard
 from xaibench.isolation import isolated_randomness
 from xaibench.normalise import invalid, normalise
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from xaibench.contracts import Cell, Metric, Sample, Scores
     from xaibench.store import Shard
     from xaibench.workbench import Workbench
+
+    Scored: TypeAlias = tuple[float | None, list[float | None] | None]
 
 
 def score(cell: Cell, bench: Workbench) -> None:
@@ -38,7 +39,9 @@ def _score_span(cell: Cell, bench: Workbench, metric: Metric, span: tuple[int, i
     flaws = _flaws(cell, shards)
     applies = [applicable(card, sample) for sample in samples]
     valid = [row for row, sample_applies in enumerate(applies) if sample_applies and not flaws[row]]
-    values = dict(zip(valid, _values(cell, bench, metric, samples, shards, valid), strict=True))
+    found = dict(zip(valid, _values(cell, bench, metric, samples, shards, valid), strict=True))
+    values = {row: value for row, (value, _) in found.items()}
+    curves = [found[row][1] if row in found else None for row in range(len(samples))]
     return {
         "ids": [sample.entry.id for sample in samples],
         "patients": [sample.entry.patient for sample in samples],
@@ -46,6 +49,7 @@ def _score_span(cell: Cell, bench: Workbench, metric: Metric, span: tuple[int, i
         "flaws": flaws,
         "values": [values.get(row, card["worst"] if flaws[row] else None) for row in range(len(samples))],
         "environment": bench.setting.environment,
+        **({"curves": curves} if card["curve"] else {}),
     }
 
 
@@ -83,8 +87,8 @@ def _values(
     samples: Sequence[Sample],
     shards: dict[str, Shard],
     rows: list[int],
-) -> list[float | None]:
-    """The metric's values of the given rows; undefined ones are None."""
+) -> list[Scored]:
+    """The metric's answers for the given rows."""
     if not rows:
         return []
     chosen = [samples[row] for row in rows]
@@ -93,33 +97,48 @@ def _values(
         return _score_case(cell, bench, metric, case, chosen)
     # A network whose gate belongs to one image is given to the metric with one image at a time.
     parts = [_score_case(cell, bench, metric, taken(case, [row]), chosen[row : row + 1]) for row in range(len(rows))]
-    return [value for part in parts for value in part]
+    return [answer for part in parts for answer in part]
 
 
-def _score_case(
-    cell: Cell, bench: Workbench, metric: Metric, case: Case, samples: Sequence[Sample]
-) -> list[float | None]:
+def _score_case(cell: Cell, bench: Workbench, metric: Metric, case: Case, samples: Sequence[Sample]) -> list[Scored]:
     seed = derive("score", cell.identity["seed"], cell.cards["metric"]["name"], *case.seeds)
     gate = case.classifier.bind(gate_masks(samples, cell.cards["model"]["sees"])) if case.classifier else nullcontext()
     guard = Guard(case.classifier.network) if case.classifier else None
     with isolated_randomness(seed), gate:
-        values = metric.score(case)
+        answer = metric.score(case)
     if guard and (changed := guard.changes()):
         bench.forget_classifiers()
         msg = f"{cell.labels['metric']} changed the model: {changed}"
         raise RuntimeError(msg)
-    return _checked(values, cell.labels["metric"], len(samples))
+    return _answers(answer, cell, len(samples))
 
 
-def _checked(values: Any, metric: str, count: int) -> list[float | None]:
+def _answers(answer: Any, cell: Cell, count: int) -> list[Scored]:
+    """Value and curve of every image, checked."""
+    metric, places = cell.labels["metric"], cell.cards["metric"]["curve"]
+    curved = isinstance(answer, Curved)
+    if curved != bool(places):
+        returned, card = ("a curve", "has no") if curved else ("no curve", "names the places of its")
+        msg = f"{metric} returned {returned}, but its card {card} `curve`"
+        raise ValueError(msg)
+    values = _checked(answer.values if curved else answer, metric, (count,))
+    curves = _checked(answer.curves, metric, (count, len(places))) if curved else [None] * count
+    return list(zip(values, curves, strict=True))
+
+
+def _checked(values: Any, metric: str, shape: tuple[int, ...]) -> list[Any]:
+    """Plain numbers; what is undefined is None."""
     array = np.asarray(values, dtype=np.float64)
-    if array.shape != (count,):
-        msg = f"{metric} returned values of shape {array.shape} for {count} images; one per image is asked"
+    if array.shape != shape:
+        asked = "one per image" if len(shape) == 1 else "one per image and place on the curve"
+        msg = f"{metric} returned values of shape {array.shape} for {shape[0]} images; {asked} is asked"
         raise ValueError(msg)
     if np.isinf(array).any():
         msg = f"{metric} returned an infinite value; NaN stands for undefined"
         raise ValueError(msg)
-    return [None if math.isnan(value) else float(value) for value in array]
+    plain = array.astype(object)
+    plain[np.isnan(array)] = None
+    return list(plain.tolist())
 
 
 def _case(
@@ -132,6 +151,7 @@ def _case(
     maps, sign, card = shards["maps"], cell.identity["sign"], cell.cards["metric"]
     raw = maps.maps()[rows]
     shape = raw.shape[1:]
+    logits = _column(shards["prediction"], "logits", rows).astype(np.float32)
     return Case(
         maps=normalise(raw, sign) if card["uses_map"] else raw,
         raw=raw,
@@ -141,7 +161,8 @@ def _case(
         regions=regions_of(samples),
         labels=np.array([sample.entry.label for sample in samples]),
         targets=_column(maps, "targets", rows).astype(np.int64),
-        predictions=_column(shards["prediction"], "logits", rows).argmax(axis=1),
+        predictions=logits.argmax(axis=1),
+        logits=logits,
         seeds=tuple(maps.column("seeds")[row] for row in rows),
         seconds=_column(maps, "seconds", rows),
         forward=_column(maps, "forward", rows),

@@ -19,6 +19,7 @@ def make_case(maps, masks, lesions=None, marker=None):
         labels=np.ones(count, dtype=np.int64),
         targets=np.ones(count, dtype=np.int64),
         predictions=np.ones(count, dtype=np.int64),
+        logits=np.tile(np.float32([0, 1]), (count, 1)),
         seeds=tuple(range(count)),
         seconds=0.5 + np.arange(count),
         forward=10.0 + np.arange(count),
