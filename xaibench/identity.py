@@ -39,5 +39,5 @@ def plugin_identity(loaded: Loaded) -> dict[str, Any]:
 def task_identity(loaded: Loaded) -> dict[str, Any]:
     """The same for a task. Where its files lie is no part of it: their content is, by the fingerprint."""
     identity = plugin_identity(loaded)
-    params = {name: value for name, value in identity["params"].items() if name != "path"}
+    params = {name: value for name, value in identity["params"].items() if not name.endswith("path")}
     return {**identity, "params": params, "fingerprint": loaded.plugin.fingerprint()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from xaibench.contracts import Split
     from xaibench_tasks.checking import Level
-    from xaibench_tasks.ledger import Ledger
     from xaibench_tasks.records import Record
 
 # Of 256 signs. On the 51,681 pairs of different MIAS films the least distance is 42; a film against itself after JPEG
@@ -26,8 +25,21 @@ SHOWN = 5
 BLOCK = 1024  # rows compared at once
 
 
+class Facts(Protocol):
+    """What is asked of a ledger, or of several taken as one."""
+
+    def pixels(self, name: str) -> str:
+        """Hash of the decoded pixels."""
+
+    def look(self, name: str) -> str:
+        """Perceptual hash."""
+
+    def save(self) -> None:
+        """Keep what was found."""
+
+
 def find_leaks(
-    records: Sequence[Record], assigned: Sequence[Mapping[str, Split]], ledger: Ledger, look: bool = True
+    records: Sequence[Record], assigned: Sequence[Mapping[str, Split]], ledger: Facts, look: bool = True
 ) -> list[Finding]:
     """All that is found in all folds, and a note that says what was looked at. Without `look` no image is read."""
     known = {record.id: record for record in records}
@@ -63,7 +75,7 @@ def shared_patients(records: Sequence[Record], assigned: Sequence[Mapping[str, S
             yield Finding("warning", f"fold {fold}", told)
 
 
-def identical(records: Sequence[Record], ledger: Ledger) -> list[list[str]]:
+def identical(records: Sequence[Record], ledger: Facts) -> list[list[str]]:
     """Groups of ids whose images have the same pixels. Records that share a file are one image on purpose."""
     files: dict[str, dict[str, str]] = defaultdict(dict)
     for record in records:
@@ -72,7 +84,7 @@ def identical(records: Sequence[Record], ledger: Ledger) -> list[list[str]]:
     return [sorted(found.values()) for found in files.values() if len(found) > 1]
 
 
-def near_duplicates(records: Sequence[Record], ledger: Ledger) -> list[tuple[str, str]]:
+def near_duplicates(records: Sequence[Record], ledger: Facts) -> list[tuple[str, str]]:
     """Pairs of ids that look the same and are not identical."""
     images = {record.image: record.id for record in reversed(records)}
     looks = {name: ledger.look(name) for name in images}

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import dcmwrite
+from pydicom.pixels import get_decoder
+from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, RLELossless
 
 from tests.tasks.make.inbreast import write_dicom
 from xaibench.errors import DataError
@@ -116,6 +118,20 @@ def test_several_frames_are_refused(tmp_path):
 
     with pytest.raises(DataError, match=r"x\.dcm has 2 frames"):
         decode("x.dcm", dicom(tmp_path, GREY, doubled, bits=12))
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless])
+def test_compressed_dicom_is_decoded_to_the_same_pixels(tmp_path, syntax):
+    pixels = np.random.default_rng(0).integers(0, 4096, (80, 64))
+    plain = decode("x", dicom(tmp_path, pixels, bits=12)).pixels
+    compressed = dicom(tmp_path, pixels, lambda data: data.compress(syntax), bits=12)
+    assert read_dicom("x", compressed).file_meta.TransferSyntaxUID == syntax
+    assert np.array_equal(decode("x", compressed).pixels, plain)
+
+
+def test_lossless_jpeg_as_published_sets_have_it_has_a_decoder():
+    decoder = get_decoder(JPEGLosslessSV1)
+    assert decoder.is_available, decoder.missing_dependencies
 
 
 def test_without_pydicom_the_extra_is_named(tmp_path, monkeypatch):
