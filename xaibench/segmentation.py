@@ -114,7 +114,8 @@ def _grid(size: tuple[int, ...], count: int) -> NDArray[np.integer]:
     rows = min(height, max(1, round((count * height / width) ** 0.5)))
     columns = min(width, max(1, round(count / rows)))
     row, column = np.arange(height) * rows // height, np.arange(width) * columns // width
-    return np.add.outer(row * columns, column)
+    cells: NDArray[np.integer] = np.add.outer(row * columns, column)
+    return cells
 
 
 def _contiguous(labels: NDArray[np.integer]) -> Labels:
