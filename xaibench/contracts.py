@@ -353,6 +353,7 @@ class Result:
     values: tuple[float | None, ...] = ()  # None: undefined; a failed map has the metric's worst value
     failed: tuple[bool, ...] = ()  # the map was flat, NaN or of the wrong shape
     curves: tuple[tuple[float | None, ...] | None, ...] = ()  # one per image, if the metric draws one
+    shares: tuple[float, ...] = ()  # of the image that lesions cover, 0 on a normal one; () in older results
     count: int = 0
     total: int = 0  # count < total: the run was limited
 

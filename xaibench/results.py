@@ -80,6 +80,7 @@ def _result(store: Store, row: Row) -> Result:
         return _unfinished(store, row, description["cards"])
     columns = {name: _column(shards, name) for name in ("applies", "ids", "patients", "values", "flaws")}
     chosen = [index for index, applies in enumerate(columns["applies"]) if applies]
+    shares = _column(shards, "lesion_share") if all("lesion_share" in shard.record for shard in shards) else []
     curves = _column(shards, "curves") if description["cards"]["metric"].get("curve") else []
     return Result(
         key=row["key"],
@@ -91,6 +92,7 @@ def _result(store: Store, row: Row) -> Result:
         values=tuple(columns["values"][index] for index in chosen),
         failed=tuple(bool(columns["flaws"][index]) for index in chosen),
         curves=tuple(curves[index] and tuple(curves[index]) for index in chosen) if curves else (),
+        shares=tuple(shares[index] for index in chosen) if shares else (),
         count=row["count"],
         total=row["total"],
     )

@@ -46,6 +46,7 @@ def _score_span(cell: Cell, bench: Workbench, metric: Metric, span: tuple[int, i
         "ids": [sample.entry.id for sample in samples],
         "patients": [sample.entry.patient for sample in samples],
         "applies": applies,
+        "lesion_share": [float(union(sample.lesions, sample.image.shape[1:]).mean()) for sample in samples],
         "flaws": flaws,
         "values": [values.get(row, card["worst"] if flaws[row] else None) for row in range(len(samples))],
         "environment": bench.setting.environment,
