@@ -95,6 +95,7 @@ class MetricCard(Card):
     claims_quality: bool = True  # False: descriptive; not expected to rank an oracle above noise
     curve: tuple[float, ...] = ()  # places on the x axis, if the value sums up a curve: `score` returns `Curved` then
     curve_axis: str = ""  # what these places are: "share of pixels removed"
+    gate: float | None = None  # a mean worse than this, and the explainer is shown as failing this sanity check
 
 
 @dataclass(frozen=True, kw_only=True)
