@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 CLASSES = ("background", "benign calcification", "benign mass", "malignant calcification", "malignant mass")
 BACKGROUND = 0
+HOME = "cbis-ddsm"  # the files are the same
 PRINTED = {  # training and test patches, table I of the paper
     "background": (644, 310),
     "malignant mass": (599, 144),

@@ -21,6 +21,7 @@ from xaibench_tasks.cbis_patches import (
     move_to_test,
 )
 from xaibench_tasks.cbis_tables import read_table
+from xaibench_tasks.examination import examine
 from xaibench_tasks.sources import open_source
 
 REAL = Path(os.environ.get("XAIBENCH_DATA", "/nowhere")) / "cbis-ddsm"
@@ -203,3 +204,12 @@ def test_the_real_tables_give_these_patches():
         ("background", "test"): 71,
     }
     assert {record.patient for record in records} <= {row.patient for row in rows}
+
+
+def test_its_files_are_looked_for_where_those_of_the_films_are(tmp_path, monkeypatch):
+    make.write_kaggle(tmp_path / "cbis-ddsm", make.SMALL)
+    monkeypatch.setenv("XAIBENCH_DATA", str(tmp_path))
+    found = examine("cbis-patches(size=32, patch=32, moved=2, tissue=0.0)", "")
+    assert found.found["film files"] > 0
+    assert not found.level("error")
+    assert CbisPatches(size=32, patch=32, moved=2, tissue=0.0).entries("train", 0)
