@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from xaibench.registry import Loaded
 
+_FINGERPRINTS: dict[int, tuple[Any, str]] = {}  # the task is held, so that its id stays its own
 KEY_VERSION = 1  # raise it when the meaning of an identity changes; old results then keep their old keys
 
 
@@ -26,12 +27,15 @@ def key_of(identity: Mapping[str, Any]) -> str:
 
 
 def plugin_identity(loaded: Loaded) -> dict[str, Any]:
-    """What decides the numbers of a plugin; of a foreign one the source too, whose version may be forgotten."""
+    """What decides the numbers of a plugin; of a foreign one the source too, whose version may be forgotten.
+
+    Where a checkpoint lies is no part of it: the hash of the weights is in every key.
+    """
     return {
         "name": loaded.name,
         "distribution": loaded.distribution,
         "version": loaded.card["version"],
-        "params": dict(loaded.params),
+        "params": {name: value for name, value in loaded.params.items() if name != "checkpoint"},
         "source": loaded.source,
     }
 
@@ -40,4 +44,12 @@ def task_identity(loaded: Loaded) -> dict[str, Any]:
     """The same for a task. Where its files lie is no part of it: their content is, by the fingerprint."""
     identity = plugin_identity(loaded)
     params = {name: value for name, value in identity["params"].items() if not name.endswith("path")}
-    return {**identity, "params": params, "fingerprint": loaded.plugin.fingerprint()}
+    return {**identity, "params": params, "fingerprint": _fingerprint(loaded.plugin)}
+
+
+def _fingerprint(task: Any) -> str:
+    """Asked once per task: it may look at every file, and each cell has it in its key."""
+    known = _FINGERPRINTS.get(id(task))
+    if known is None or known[0] is not task:
+        known = _FINGERPRINTS[id(task)] = (task, task.fingerprint())
+    return known[1]

@@ -13,7 +13,7 @@ from xaibench import discovery
 from xaibench.cards import read_card
 from xaibench.discovery import Plugin, normal
 from xaibench.errors import BrokenPlugin, UsageError, XaibenchError
-from xaibench.factories import bind, defaults, is_factory, literals
+from xaibench.factories import bind, defaults, is_factory, literals, signature
 from xaibench.loading import caused, contained, described, fetch, is_file, source_digest
 from xaibench.references import Reference, parse, split_list
 
@@ -64,7 +64,7 @@ def plugins(group: str) -> list[Plugin]:
 
 def create(group: str, text: str, profile: str = "") -> Loaded:
     """Make the plugin a reference names. The card's `profiles[profile]` replaces defaults, never what is given."""
-    reference = parse(text)
+    reference = spelled_out(group, parse(text))
     plugin = resolve(group, reference.target)
     return make(plugin, reference, profile)
 
@@ -132,6 +132,35 @@ def resolve(group: str, target: str) -> Plugin:
     if found:
         return found[0]
     return unpackaged(group, left.strip(), right.strip(), target)
+
+
+def spelled_out(group: str, reference: Reference) -> Reference:
+    """Two short forms in full: `name@file` is name(checkpoint=file), `name:text` is name with its first parameter."""
+    names = {plugin.name for plugin in plugins(group)}
+    for mark in "@:":
+        left, found, right = reference.target.partition(mark)
+        if not found or left not in names or (mark == ":" and is_installed(group, reference.target)):
+            continue
+        parameter = "checkpoint" if mark == "@" else first_parameter(resolve(group, left))
+        if parameter in reference.params:
+            raise UsageError(f"{reference}: {parameter} is given twice")
+        return Reference(left, {parameter: right, **reference.params})
+    return reference
+
+
+def is_installed(group: str, target: str) -> bool:
+    """Whether a target is the `dist:name` of a plugin."""
+    left, _, right = target.rpartition(":")
+    return any(is_called(plugin, left, right) for plugin in plugins(group))
+
+
+def first_parameter(plugin: Plugin) -> str:
+    """The name of what `name:text` gives."""
+    fetched = fetch(plugin)
+    known = list(signature(fetched).parameters) if is_factory(fetched) else []
+    if not known:
+        raise UsageError(f"{described(plugin)} takes no parameters, so nothing can follow its name and a colon")
+    return known[0]
 
 
 def is_called(plugin: Plugin, distribution: str, name: str) -> bool:

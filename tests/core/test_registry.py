@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from xaibench.errors import BrokenPlugin, UsageError
-from xaibench.registry import Broken, Loaded, create, plugins, select
+from xaibench.errors import BrokenPlugin, DataError, UsageError
+from xaibench.references import Reference, parse
+from xaibench.registry import Broken, Loaded, create, plugins, select, spelled_out
 
 MINE = '''
 from __future__ import annotations
@@ -346,3 +347,25 @@ def test_editing_either_the_definition_or_what_names_it_changes_the_digest(mine,
 
 def test_what_is_built_in_has_a_version_instead_of_a_digest():
     assert create("engines", "local").source == ""
+
+
+def test_what_follows_the_name_and_a_colon_is_the_first_parameter():
+    with pytest.raises(DataError, match="/nowhere at all"):
+        create("tasks", "folder:/nowhere at all(size=64)")
+
+
+def test_what_follows_an_at_sign_is_the_checkpoint(installed, tmp_path):
+    file = tmp_path / "a:b@c.safetensors"
+    with pytest.raises(UsageError, match="checkpoint"):
+        create("metrics", f"iou@{file}")  # a metric has none
+    installed("good")
+    assert spelled_out("models", parse(f"resnet50@{file}")) == Reference("resnet50", {"checkpoint": str(file)})
+
+
+def test_a_short_form_yields_to_a_distribution_and_refuses_what_is_given_twice(installed):
+    installed("good")
+    assert create("explainers", "corner-explainer:corner").name == "corner"
+    with pytest.raises(UsageError, match="size is given twice"):
+        create("tasks", "phantom:96(size=64)")
+    with pytest.raises(UsageError, match="takes no parameters"):
+        create("metrics", "iou-matched:3")
