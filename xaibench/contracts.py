@@ -37,8 +37,8 @@ Status = Literal["ok", "failed", "oom", "timeout", "unsupported", "unavailable",
 
 # What an explainer may ask of the classifier (first line) or of the batch (second line).
 ExplainerNeed = Literal["gradients", "cam_layer", "attention", "masks", "prior"]
-# What a metric may ask for: images with a lesion, images without one, the classifier.
-MetricNeed = Literal["mask", "normal", "model"]
+# What a metric may ask for: images with a lesion, images without one, the classifier, an explainer that is `additive`.
+MetricNeed = Literal["mask", "normal", "model", "additive"]
 
 # ------------------------------------------------------------------------------------------------------------- cards
 
@@ -75,6 +75,7 @@ class ExplainerCard(Card):
     stochastic: bool = False
     needs: frozenset[ExplainerNeed] = frozenset()
     class_sensitive: bool = True
+    additive: bool = False  # the raw map adds up to what the logit of the class gains over a black image
     reference: Literal["", "floor", "ceiling"] = ""  # floors and ceilings are on every board and are never ranked
 
 
@@ -91,7 +92,7 @@ class MetricCard(Card):
     needs: frozenset[MetricNeed] = frozenset()
     region: str = ""  # the metric applies only to samples which carry this named region ("marker")
     uses_map: bool = True  # cost metrics do not look at the map: a failed map has a cost too
-    variants: tuple[str, ...] = ()  # other maps of the same image, made and stored by the harness: "seed:1", "seed:2"
+    variants: tuple[str, ...] = ()  # other maps of the same image, made by the harness: "seed:1"; see xaibench.variants
     claims_quality: bool = True  # False: descriptive; not expected to rank an oracle above noise
     curve: tuple[float, ...] = ()  # places on the x axis, if the value sums up a curve: `score` returns `Curved` then
     curve_axis: str = ""  # what these places are: "share of pixels removed"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from xaibench.batching import is_out_of_memory
 from xaibench.contracts import Cell, Outcome, Status
+from xaibench.errors import Unsupported
 from xaibench.stages.explain import explain
 from xaibench.stages.predict import predict
 from xaibench.stages.score import score
@@ -45,5 +46,7 @@ class CellWorker:
         self.bench.forget_classifiers()  # whoever failed may have left the model changed
         status: Status = "oom" if is_out_of_memory(error) else "failed"
         reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, Unsupported):
+            status, reason = "unsupported", str(error)
         self.bench.store.trouble(cell.key, status, reason, "".join(traceback.format_exception(error)))
         return Outcome(cell, status, reason, seconds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +10,13 @@ from xaibench.errors import UsageError
 from xaibench.identity import key_of, plugin_identity, task_identity
 from xaibench.registry import Broken, Loaded
 from xaibench.selection import expand_target
+from xaibench.variants import parse, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from xaibench.orders import Prepared
-
-
-VARIANT = re.compile("seed:[1-9][0-9]*")  # the same work with other seeds
+    from xaibench.variants import Variant
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,7 @@ class Subject:
     prepared: Prepared
     terms: Terms
     total: int = field(default=0)
+    others: Mapping[str, Prepared] = field(default_factory=dict)  # weights of variants that are trained for themselves
 
     @property
     def count(self) -> int:
@@ -112,44 +111,66 @@ def plan_subject(subject: Subject, choice: Choice) -> SubjectPlan:
     predict = subject.cell("predict", {})
     explain: dict[str, Cell] = {}
     score: list[Cell] = []
-    variants = sorted({name for metric in choice.metrics for name in _variants(metric)})
+    wanted = [parse(""), *variants_of(choice.metrics)]
     for explainer in choice.explainers:
         for target in expand_target(subject.terms.target, subject.task.plugin.classes):
-            maps = {name: _explain(subject, explainer, target, name, predict) for name in ("", *variants)}
+            maps = {variant.name: _explain(subject, explainer, target, variant, predict) for variant in wanted}
             score += [_score(subject, metric, maps, predict) for metric in choice.metrics]
             explain |= {cell.key: cell for cell in maps.values()}
-    return SubjectPlan(subject, predict, list(explain.values()), score)
+    # A worker keeps one network at a time: all maps by one of them in a row.
+    ordered = sorted(explain.values(), key=lambda cell: parse(cell.identity["variant"]).network)
+    return SubjectPlan(subject, predict, ordered, score)
+
+
+def variants_of(metrics: Sequence[Loaded | Broken]) -> list[Variant]:
+    """The other maps that metrics ask for, each once; one that nobody can make is refused."""
+    found = {name: _understood(name, metric) for metric in metrics for name in _variants(metric)}
+    return [found[name] for name in sorted(found)]
+
+
+def _understood(name: str, metric: Loaded | Broken) -> Variant:
+    try:
+        return parse(name)
+    except UsageError as error:
+        raise UsageError(f"metric {label_of(metric)}: {error}") from None
 
 
 def _variants(metric: Loaded | Broken) -> tuple[str, ...]:
-    """The other maps a metric asks for; a variant that nobody can make is refused, and never taken for another."""
-    if isinstance(metric, Broken):
-        return ()
-    for name in metric.card["variants"]:
-        if not VARIANT.fullmatch(name):
-            msg = f"metric {metric.label} asks for the variant {name!r} of a map; there are seed:1, seed:2, ..."
-            raise UsageError(msg)
-    return tuple(metric.card["variants"])
+    return () if isinstance(metric, Broken) else tuple(metric.card["variants"])
 
 
-def _explain(subject: Subject, explainer: Loaded | Broken, target: str, variant: str, predict: Cell) -> Cell:
-    verdict, reason = explain_verdict(subject.model, explainer)
-    labels = {"explainer": label_of(explainer), "target": target} | ({"variant": variant} if variant else {})
+def _explain(subject: Subject, explainer: Loaded | Broken, target: str, variant: Variant, predict: Cell) -> Cell:
+    if variant.kind == "seed" and not _card(explainer).get("stochastic", True):
+        return _explain(subject, explainer, target, parse(""), predict)  # nothing is drawn: the very same map
+    ruling, reason = explain_verdict(subject.model, explainer, variant, subject.task.plugin.classes)
+    weights = subject.others.get(variant.name)
     return subject.cell(
         "explain",
-        {"explainer": _identity(explainer), "target": target, "variant": variant},
-        labels=labels,
+        {
+            "explainer": _identity(explainer),
+            "target": target,
+            "variant": variant.name,
+            **({"own_weights": weights.digest} if weights else {}),
+        },
+        labels={
+            "explainer": label_of(explainer),
+            "target": target,
+            **({"variant": variant.name} if variant.name else {}),
+        },
         cards={"explainer": _card(explainer)},
-        references={"explainer": explainer.reference},
+        references={
+            "explainer": explainer.reference,
+            **({"weights": str(weights.file)} if weights else {}),
+        },
         inputs={"prediction": predict.key},
-        verdict=verdict,
+        verdict=ruling,
         reason=reason,
     )
 
 
 def _score(subject: Subject, metric: Loaded | Broken, maps: Mapping[str, Cell], predict: Cell) -> Cell:
     plain = maps[""]
-    verdict, reason = ("unavailable", metric.error) if isinstance(metric, Broken) else (plain.verdict, plain.reason)
+    ruling, reason = _score_verdict(metric, [plain, *(maps[name] for name in _variants(metric))])
     own = {name: plain.identity[name] for name in ("explainer", "target", "variant")}
     return subject.cell(
         "score",
@@ -163,9 +184,19 @@ def _score(subject: Subject, metric: Loaded | Broken, maps: Mapping[str, Cell], 
         cards={"explainer": plain.cards["explainer"], "metric": _card(metric)},
         references={"explainer": plain.references["explainer"], "metric": metric.reference},
         inputs={"prediction": predict.key, "maps": plain.key, **{name: maps[name].key for name in _variants(metric)}},
-        verdict=verdict,
+        verdict=ruling,
         reason=reason,
     )
+
+
+def _score_verdict(metric: Loaded | Broken, maps: Sequence[Cell]) -> tuple[Status, str]:
+    """A metric cannot be had if one of its maps cannot."""
+    if isinstance(metric, Broken):
+        return "unavailable", metric.error
+    explainer = maps[0].cards["explainer"]
+    if maps[0].verdict == "ok" and "additive" in metric.card["needs"] and not explainer["additive"]:
+        return "unsupported", f"the maps of {explainer['name']} do not promise to add up to anything"
+    return next(((cell.verdict, cell.reason) for cell in maps if cell.verdict != "ok"), ("ok", ""))
 
 
 def label_of(plugin: Loaded | Broken) -> str:
@@ -181,14 +212,16 @@ def _card(plugin: Loaded | Broken) -> Mapping[str, Any]:
     return {"name": plugin.name, "family": ""} if isinstance(plugin, Broken) else plugin.card
 
 
-def explain_verdict(model: Loaded, explainer: Loaded | Broken) -> tuple[Status, str]:
-    """Whether this explainer can be tried on this model at all."""
+def explain_verdict(
+    model: Loaded, explainer: Loaded | Broken, variant: Variant, classes: Sequence[str]
+) -> tuple[Status, str]:
+    """Whether this explainer can be tried on this model at all, and so varied."""
     if isinstance(explainer, Broken):
         return "unavailable", explainer.error
     available = {*model.card["provides"], "masks", "prior"}
     if lacking := sorted(set(explainer.card["needs"]) - available):
         return "unsupported", f"{model.name} has no {' and no '.join(lacking)}"
-    return "ok", ""
+    return verdict(variant, model.card, classes)
 
 
 def stages(plans: list[SubjectPlan]) -> Iterator[list[Cell]]:

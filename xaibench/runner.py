@@ -20,10 +20,11 @@ from xaibench.environment import digest as environment_digest
 from xaibench.environment import record as environment_record
 from xaibench.errors import NothingSelected, UsageError, XaibenchError
 from xaibench.orders import Order, Prepared
-from xaibench.planning import Choice, Subject, SubjectPlan, Terms, label_of, plan_subject, stages
+from xaibench.planning import Choice, Subject, SubjectPlan, Terms, label_of, plan_subject, stages, variants_of
 from xaibench.registry import Broken, Loaded, create, select
 from xaibench.selection import expand_target
 from xaibench.store import Store
+from xaibench.variants import order_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,7 +119,7 @@ def subjects(
                 progress.say(f"unavailable {broken[0].reference}: {broken[0].error}")
                 continue
             try:
-                yield from _subjects_of(task, model, request, progress, train)
+                yield from _subjects_of(task, model, request, choice, progress, train)
             except XaibenchError:
                 raise  # a user's mistake ends the run before the work
             except (Exception, SystemExit) as error:  # a plugin may raise anything
@@ -127,12 +128,20 @@ def subjects(
                 failures.append(f"{what}\n{traceback.format_exc()}")  # the record of the run has it whole
 
 
-def _subjects_of(task: Loaded, model: Loaded, request: Request, progress: Progress, train: bool) -> Iterator[Subject]:
+def _subjects_of(
+    task: Loaded, model: Loaded, request: Request, choice: Choice, progress: Progress, train: bool
+) -> Iterator[Subject]:
+    trained = [variant for variant in variants_of(choice.metrics) if variant.trains and model.card["trained"]]
     for fold in range(task.plugin.folds):
         order = Order(model, task, fold, request.terms.seed)
-        ready = train or not model.card["trained"]
-        prepared = order.find() or (_prepare(order, request, progress) if ready else UNTRAINED)
-        yield Subject(task, model, fold, prepared, request.terms, len(task.plugin.entries("test", fold)))
+        prepared = _prepared(order, request, progress, train)
+        others = {one.name: _prepared(order_of(one, order), request, progress, train) for one in trained}
+        yield Subject(task, model, fold, prepared, request.terms, len(task.plugin.entries("test", fold)), others)
+
+
+def _prepared(order: Order, request: Request, progress: Progress, train: bool) -> Prepared:
+    ready = train or not order.model.card["trained"]
+    return order.find() or (_prepare(order, request, progress) if ready else UNTRAINED)
 
 
 def plan_all(

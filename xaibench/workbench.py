@@ -14,14 +14,18 @@ import torch
 from xaibench.caching import cache_root
 from xaibench.classifier import TorchClassifier
 from xaibench.identity import key_of, task_identity
+from xaibench.networks import inside, varied
 from xaibench.orders import Order
 from xaibench.registry import Loaded, create
 from xaibench.selection import ordered
 from xaibench.store import Store
+from xaibench.variants import Variant, order_of, parse
 from xaibench.weights import load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from torch import nn
 
     from xaibench.contracts import Cell, Entry, Floats, Mask, Sample, Split, Task
 
@@ -83,33 +87,40 @@ class Workbench:
 
     def classifier(self, cell: Cell) -> TorchClassifier:
         """The classifier of a cell. One model is kept at a time: cells come grouped by model."""
-        key = key_of({name: cell.identity[name] for name in ("task", "model", "fold", "precision", "weights", "seed")})
+        variant = parse(cell.identity.get("variant", ""))
+        names = ("task", "model", "fold", "precision", "weights", "seed")
+        key = key_of({"network": variant.network, **{name: cell.identity[name] for name in names}})
         if key not in self._classifiers:
             self._classifiers.clear()
-            self._classifiers[key] = self._load_classifier(cell)
+            self._classifiers[key] = self._load_classifier(cell, variant)
         return self._classifiers[key]
 
-    def _load_classifier(self, cell: Cell) -> TorchClassifier:
+    def _load_classifier(self, cell: Cell, variant: Variant) -> TorchClassifier:
         model = self.plugin("models", cell.references["model"])
         task = self.plugin("tasks", cell.references["task"])
-        order = Order(model, task, cell.identity["fold"], cell.identity["seed"])
-        file = cell.references.get("weights")
-        network = load(order, cell.identity["weights"], Path(file) if file else None)
+        order = order_of(variant, Order(model, task, cell.identity["fold"], cell.identity["seed"]))
+        file, digest = cell.references.get("weights"), cell.identity.get("own_weights", cell.identity["weights"])
+        gated = "masks" in model.card["needs"]
+
+        def probe(network: nn.Module) -> None:
+            self._warm_up(TorchClassifier(network, task.plugin.classes, None, needs_gate=gated), task.plugin)
+
+        network = load(order, digest, Path(file) if file else None)
         classifier = TorchClassifier(
-            network,
+            varied(network, variant, cell.identity["seed"], probe),
             task.plugin.classes,
-            model.plugin.cam_layer(task.plugin),
+            inside(variant, model.plugin.cam_layer(task.plugin)),
             device=self.setting.device,
             precision=cell.identity["precision"],
             batch_size=self.setting.batch_size,
-            needs_gate="masks" in model.card["needs"],
+            needs_gate=gated,
         )
         self._warm_up(classifier, task.plugin)
         return classifier
 
     def _warm_up(self, classifier: TorchClassifier, task: Task) -> None:
         """One pass that nobody measures: the first one pays for loading kernels. One image always fits."""
-        blank = torch.zeros((1, *task.shape), device=self.device)
+        blank = torch.zeros((1, *task.shape), device=classifier.device)
         with torch.inference_mode(), classifier.bind(np.ones((len(blank), *task.shape[1:]), dtype=bool)):
             classifier.logits(blank)
 

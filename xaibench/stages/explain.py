@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from xaibench import variants
 from xaibench.batching import Batcher
 from xaibench.contracts import Batch
 from xaibench.guard import Guard
 from xaibench.isolation import isolated_randomness
-from xaibench.seeds import derive
 from xaibench.selection import target_of
-from xaibench.workbench import gate_masks, stack, union
+from xaibench.workbench import gate_masks, union
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Assignment:
-    """A sample with the class to explain and the seed to do it with."""
+    """A sample with the picture of it and the class to explain, and the seed to do it with."""
 
     sample: Sample
+    image: Floats
     target: int
     seed: int
 
@@ -68,16 +69,23 @@ def _assign(cell: Cell, bench: Workbench, span: tuple[int, int]) -> list[Assignm
         cause = (bench.store.troubles(cell.inputs["prediction"]) or {}).get("reason", "they were never made")
         msg = f"no predictions to explain: {cause}"
         raise RuntimeError(msg)
-    policy, classes = cell.identity["target"], bench.task(cell).classes
-    seed_of = (cell.identity["seed"], cell.identity["variant"])
+    classes = bench.task(cell).classes
     return [
-        Assignment(
-            sample,
-            target_of(policy, classes, sample.entry.label, int(np.argmax(logits))),
-            derive("explain", *seed_of, sample.entry.id),
-        )
+        _assignment(cell, classes, sample, logits)
         for sample, logits in zip(samples, shard.column("logits"), strict=True)
     ]
+
+
+def _assignment(cell: Cell, classes: Sequence[str], sample: Sample, logits: Sequence[float]) -> Assignment:
+    variant, run = variants.parse(cell.identity["variant"]), cell.identity["seed"]
+    plain_seed = variants.map_seed(variants.PLAIN, run, sample.entry.id)
+    target = target_of(cell.identity["target"], classes, sample.entry.label, int(np.argmax(logits)))
+    return Assignment(
+        sample,
+        variants.image_of(variant, sample.image, plain_seed),
+        variants.target_of(variant, target, logits, plain_seed),
+        variants.map_seed(variant, run, sample.entry.id),
+    )
 
 
 def _explain_batch(
@@ -107,7 +115,7 @@ def _batch(cell: Cell, bench: Workbench, classifier: TorchClassifier, assignment
     needs = cell.cards["explainer"]["needs"]
     masks = np.stack([union(sample.lesions, sample.image.shape[1:]) for sample in samples])
     return Batch(
-        images=torch.from_numpy(stack(samples)).to(classifier.device),
+        images=torch.from_numpy(np.stack([assignment.image for assignment in assignments])).to(classifier.device),
         targets=torch.tensor([assignment.target for assignment in assignments], device=classifier.device),
         ids=tuple(sample.entry.id for sample in samples),
         seeds=tuple(assignment.seed for assignment in assignments),

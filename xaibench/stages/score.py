@@ -9,10 +9,12 @@ import numpy as np
 
 from xaibench.cases import taken
 from xaibench.contracts import Case, Curved
+from xaibench.errors import Unsupported
 from xaibench.guard import Guard
 from xaibench.isolation import isolated_randomness
 from xaibench.normalise import invalid, normalise
 from xaibench.seeds import derive
+from xaibench.variants import parse
 from xaibench.workbench import gate_masks, regions_of, stack, union
 
 if TYPE_CHECKING:
@@ -66,9 +68,10 @@ def applicable(card: Mapping[str, Any], sample: Sample) -> bool:
 def _input(bench: Workbench, cell: Cell, name: str, span: tuple[int, int]) -> Shard:
     shard = bench.store.shard(cell.inputs[name], *span)
     if shard is None:
-        cause = (bench.store.troubles(cell.inputs[name]) or {}).get("reason", "they were never made")
+        trouble = bench.store.troubles(cell.inputs[name]) or {}
+        cause = trouble.get("reason", "they were never made")
         msg = f"no {name} to score: {cause}"
-        raise RuntimeError(msg)
+        raise Unsupported(cause) if trouble.get("status") == "unsupported" else RuntimeError(msg)
     return shard
 
 
@@ -77,7 +80,16 @@ def _flaws(cell: Cell, shards: dict[str, Shard]) -> list[str]:
     card, sign = cell.cards["metric"], cell.identity["sign"]
     if not card["uses_map"]:
         return [""] * len(shards["maps"].column("ids"))
-    flaws = [invalid(shards[name].maps(), sign) for name in ("maps", *card["variants"])]
+    flaws = [invalid(shards["maps"].maps(), sign)]
+    for name in card["variants"]:
+        # A spoilt network that shows nothing has answered: only what is no number at all fails there.
+        maps, lenient = shards[name].maps(), parse(name).may_be_flat
+        flaws.append(
+            [
+                "" if lenient and np.isfinite(one).all() else flaw
+                for one, flaw in zip(maps, invalid(maps, sign), strict=True)
+            ]
+        )
     return [next(filter(None, several), "") for several in zip(*flaws, strict=True)]
 
 
