@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from xaibench_leaderboard.accuracy import Accuracy, accuracy_of
-from xaibench_leaderboard.statistics import Estimate, coverage, mean_estimate
+from xaibench_leaderboard.remembering import per_results
+from xaibench_leaderboard.statistics import Estimate, coverage, estimates
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
     from xaibench.contracts import Result, Results
 
 BOARD = ("task", "fold", "model", "target", "precision")
+NOISE = "random"  # the floor that knows nothing: where normalised scores begin
 SUBJECT = ("task", "fold", "model", "precision")
 FAMILIES = ("localisation", "stability", "faithfulness", "robustness", "sanity", "complexity", "cost")
 
@@ -66,6 +71,9 @@ class Score:
     coverage: float | None  # share of maps that did not fail
     count: int  # images the run selected
     total: int  # images there are
+    key: str = ""  # of the cell that holds the values per image
+    versions: Mapping[str, Any] = field(default_factory=dict)  # of task, model, explainer and metric
+    normalised: float | None = None  # 0 where the noise of the board is, 1 where its ceiling is
 
     @property
     def mean(self) -> float | None:
@@ -131,6 +139,7 @@ class Board:
         return next((at for at, column in enumerate(self.columns) if column.card.get("name") == metric), None)
 
 
+@per_results
 def boards_of(results: Results) -> tuple[Board, ...]:
     """Every board of the results, in the order in which they were run."""
     groups: dict[tuple[str, ...], list[Result]] = {}
@@ -150,7 +159,7 @@ def _names(labels: Mapping[str, str], names: Sequence[str]) -> tuple[str, ...]:
 def _board(group: Sequence[Result], accuracy: Accuracy | None, audit: Mapping[str, Any]) -> Board:
     columns = _columns(group, audit)
     order = next((column for column in columns if column.judges), None)
-    rows = _ordered(_rows(group, columns), columns, order)
+    rows = _ordered(_normalised(_rows(group, columns), columns), columns, order)
     return Board(
         labels={name: group[0].labels.get(name, "") for name in BOARD},
         accuracy=accuracy,
@@ -179,33 +188,80 @@ def _place(column: Column) -> tuple[bool, int]:
 
 
 def _rows(group: Iterable[Result], columns: Sequence[Column]) -> list[Row]:
-    found: dict[str, dict[str, Result]] = {}
-    for result in group:
-        found.setdefault(result.labels.get("explainer", ""), {})[result.labels.get("metric", "")] = result
+    found: dict[str, dict[str, tuple[Result, Estimate | None]]] = {}
+    for result, estimate in zip(group, _estimates(group), strict=True):
+        cells = found.setdefault(result.labels.get("explainer", ""), {})
+        cells[result.labels.get("metric", "")] = result, estimate
     return [
         Row(
             explainer,
-            next(iter(cells.values())).cards.get("explainer", {}),
-            tuple(_score(cells[column.label]) if column.label in cells else None for column in columns),
+            next(iter(cells.values()))[0].cards.get("explainer", {}),
+            tuple(_score(*cells[column.label]) if column.label in cells else None for column in columns),
         )
         for explainer, cells in found.items()
     ]
 
 
-def _score(result: Result) -> Score:
-    ok = result.status == "ok"
-    missing = [failed for value, failed in zip(result.values, result.failed, strict=True) if value is None]
+def _estimates(group: Iterable[Result]) -> list[Estimate | None]:
+    """Of all results that share their images at once: their intervals rest on the same draws."""
+    results = list(group)
+    shared: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for at, result in enumerate(results):
+        if result.status == "ok":
+            shared[result.patients].append(at)
+    found: list[Estimate | None] = [None] * len(results)
+    for patients, places in shared.items():
+        values = np.array([results[at].values for at in places], dtype=np.float64)
+        for at, estimate in zip(places, estimates(values, patients), strict=True):
+            found[at] = estimate
+    return found
+
+
+def _score(result: Result, estimate: Estimate | None) -> Score:
+    failed = sum(result.failed)
+    empty = sum(value is None for value in result.values)
+    sound = empty and sum(value is None and not bad for value, bad in zip(result.values, result.failed, strict=True))
     return Score(
         status=result.status,
         reason=result.reason,
-        estimate=mean_estimate(result.values, result.patients, result.key) if ok else None,
+        estimate=estimate,
         images=len(result.ids),
-        failed=sum(result.failed),
-        undefined=missing.count(False),
-        coverage=coverage(result.failed) if ok else None,
+        failed=failed,
+        undefined=sound,
+        coverage=coverage(result.failed) if result.status == "ok" else None,
         count=result.count,
         total=result.total,
+        key=result.key,
+        versions={name: card.get("version") for name, card in result.cards.items()},
     )
+
+
+def _normalised(rows: Iterable[Row], columns: Sequence[Column]) -> list[Row]:
+    """The rows, with every mean placed between noise and ceiling."""
+    rows = list(rows)
+    spans = [_span(rows, at, column) for at, column in enumerate(columns)]
+    return [
+        replace(row, scores=tuple(_placed(score, span) for score, span in zip(row.scores, spans, strict=True)))
+        for row in rows
+    ]
+
+
+def _span(rows: Iterable[Row], at: int, column: Column) -> tuple[float, float] | None:
+    """Mean of the noise row and of the best ceiling; None unless the ceiling is the better of the two."""
+    sign = 1 if column.higher_is_better else -1
+    means = [(row, score.mean) for row in rows if (score := row.scores[at]) and score.mean is not None]
+    floors = [mean for row, mean in means if row.name == NOISE]
+    ceilings = [sign * mean for row, mean in means if row.reference == "ceiling"]
+    if not column.judges or not floors or not ceilings or max(ceilings) <= sign * floors[0]:
+        return None
+    return floors[0], sign * max(ceilings)
+
+
+def _placed(score: Score | None, span: tuple[float, float] | None) -> Score | None:
+    if score is None or score.mean is None or span is None:
+        return score
+    floor, ceiling = span
+    return replace(score, normalised=(score.mean - floor) / (ceiling - floor))
 
 
 def _ordered(rows: Iterable[Row], columns: Sequence[Column], order: Column | None) -> list[Row]:

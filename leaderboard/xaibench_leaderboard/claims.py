@@ -9,7 +9,7 @@ from xaibench.files import write_json
 from xaibench_leaderboard import wording
 from xaibench_leaderboard.board import boards_of
 from xaibench_leaderboard.shortcut import shortcuts_of
-from xaibench_leaderboard.statistics import LEVEL, REPLICATES
+from xaibench_leaderboard.statistics import LEVEL, METHOD, REPLICATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def claims_of(results: Results) -> dict[str, Any]:
     boards = boards_of(results)
     return {
         "schema": SCHEMA,
-        "interval": {"level": LEVEL, "replicates": REPLICATES, "method": "percentile bootstrap over patients"},
+        "interval": {"level": LEVEL, "replicates": REPLICATES, "method": METHOD},
         "boards": [_board(board) for board in boards],
         "rows": [row for board in boards for row in _rows(board)],
         "shortcuts": [claim for report in shortcuts_of(boards) for claim in _shortcut(report)],

@@ -1,8 +1,12 @@
 """Means with intervals that respect patients: two films of one breast are no two opinions.
 
-Every interval is a percentile bootstrap over patients. A replicate draws as many patients as there are, with
-replacement, and takes each with all of its images; only how often a patient was drawn matters, so a replicate is a row
-of counts, and all of them are one matrix product with the sums of the patients.
+A bootstrap replicate draws as many patients as there are, with replacement, and takes each with all of its images;
+only how often a patient was drawn matters, so a replicate is a row of counts, and all of them are one matrix product
+with the sums of the patients. The draws depend on nothing but who the patients are: explainers and metrics on the same
+patients are compared under the same draws.
+
+The interval is the bias-corrected and accelerated one (BCa), at the level that Student's t asks for. Plain percentiles
+cover too little with few patients: 87 to 94 % at twenty, depending on how skewed the values are.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import ndtr, ndtri, stdtrit
 
 from xaibench.seeds import derive
 
@@ -27,34 +32,69 @@ if TYPE_CHECKING:
 
 REPLICATES = 1000
 LEVEL = 0.95
+METHOD = "BCa bootstrap over patients, at the level of Student's t"
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean, and where 95 % of the bootstrap replicates lie; no interval (None) for fewer than two patients."""
+    """A mean with its 95 % interval, which is None for fewer than two patients."""
 
     mean: float
     low: float | None
     high: float | None
     images: int
     patients: int
+    sd: float | None = None  # over images; None for a single one
+    median: float | None = None
 
 
-@lru_cache(maxsize=20_000)  # the reports of one run ask for the same intervals, one after the other
-def mean_estimate(values: tuple[float | None, ...], patients: tuple[str, ...], key: str) -> Estimate | None:
-    """Mean over images of the values that are defined; None if none is. `key` is the seed's name."""
-    defined = [(value, who) for value, who in zip(values, patients, strict=True) if value is not None]
-    if not defined:
-        return None
-    numbers = np.array([value for value, _ in defined], dtype=np.float64)
-    index, count = _index([who for _, who in defined])
-    sums = np.bincount(index, weights=numbers, minlength=count)
-    sizes = np.bincount(index, minlength=count).astype(np.float64)
-    mean = float(numbers.mean())
-    if count < 2:
-        return Estimate(mean, None, None, len(numbers), count)
-    draws = resamples(count, key)
-    return Estimate(mean, *_percentiles((draws @ sums) / (draws @ sizes)), len(numbers), count)
+def mean_estimate(values: Sequence[float | None], patients: Sequence[str]) -> Estimate | None:
+    """Mean over images of the values that are defined; None if none is."""
+    return estimates(np.array([values], dtype=np.float64), patients)[0]
+
+
+def estimates(values: Doubles, patients: Sequence[str]) -> list[Estimate | None]:
+    """The same for many rows of values [rows, images] of the same images; NaN is undefined.
+
+    A patient without a defined value in a row is drawn like the others, and adds nothing.
+    """
+    names, index = np.unique(np.array(patients, dtype=str), return_inverse=True)
+    shown = np.flatnonzero((~np.isnan(values)).any(axis=1))
+    found: list[Estimate | None] = [None] * len(values)
+    if len(shown):
+        for row, estimate in zip(shown, _estimates(values[shown], index, tuple(names.tolist())), strict=True):
+            found[row] = estimate
+    return found
+
+
+def _estimates(values: Doubles, index: NDArray[np.intp], patients: tuple[str, ...]) -> list[Estimate]:
+    defined = ~np.isnan(values)
+    images = defined.sum(axis=1)
+    sums, sizes = per_patient(np.where(defined, values, 0.0), index), per_patient(defined.astype(np.float64), index)
+    means = sums.sum(axis=1) / images
+    squares = np.where(defined, values - means[:, None], 0.0) ** 2
+    deviations = np.sqrt(squares.sum(axis=1) / np.maximum(images - 1, 1))
+    columns = (means, *_intervals(sums, sizes, patients), deviations, _medians(values, images))
+    rows = zip(*(column.tolist() for column in columns), images.tolist(), (sizes > 0).sum(axis=1).tolist(), strict=True)
+    return [
+        Estimate(
+            mean,
+            low if patients > 1 else None,
+            high if patients > 1 else None,
+            count,
+            patients,
+            deviation if count > 1 else None,
+            median,
+        )
+        for mean, low, high, deviation, median, count, patients in rows
+    ]
+
+
+def _medians(values: Doubles, images: NDArray[np.intp]) -> Doubles:
+    """Of the defined values, which sorting puts first."""
+    ordered, rows = np.sort(values, axis=1), np.arange(len(values))
+    middle: Doubles = (ordered[rows, (images - 1) // 2] + ordered[rows, images // 2]) / 2
+    return middle
 
 
 def balanced_accuracy(prediction: Prediction) -> Estimate | None:
@@ -66,16 +106,19 @@ def balanced_accuracy(prediction: Prediction) -> Estimate | None:
         return None
     truth = np.array(prediction.truth)
     right = np.array(prediction.logits).argmax(axis=1) == truth
-    index, count = _index(prediction.patients)
-    shape = (count, len(prediction.classes))
+    names, index = np.unique(np.array(prediction.patients), return_inverse=True)
+    shape = (len(names), len(prediction.classes))
     sizes, hits = np.zeros(shape), np.zeros(shape)
     np.add.at(sizes, (index, truth), 1.0)
     np.add.at(hits, (index, truth), right.astype(np.float64))
-    mean = float(_mean_recall(hits.sum(axis=0, keepdims=True), sizes.sum(axis=0, keepdims=True))[0])
-    if count < 2:
-        return Estimate(mean, None, None, len(truth), count)
-    draws = resamples(count, prediction.key)
-    return Estimate(mean, *_percentiles(_mean_recall(draws @ hits, draws @ sizes)), len(truth), count)
+    mean = _mean_recall(hits.sum(axis=0, keepdims=True), sizes.sum(axis=0, keepdims=True))
+    if len(names) < 2:
+        return Estimate(float(mean[0]), None, None, len(truth), len(names))
+    draws = resamples(tuple(names.tolist()))
+    left_out = _mean_recall(hits.sum(axis=0) - hits, sizes.sum(axis=0) - sizes)
+    replicates = _mean_recall(draws @ hits, draws @ sizes)
+    low, high = bca(mean, replicates[None], left_out[None], np.ones((1, len(names)), dtype=bool))
+    return Estimate(float(mean[0]), float(low[0]), float(high[0]), len(truth), len(names))
 
 
 def coverage(failed: Sequence[bool]) -> float | None:
@@ -83,13 +126,88 @@ def coverage(failed: Sequence[bool]) -> float | None:
     return 1 - sum(failed) / len(failed) if failed else None
 
 
-def resamples(patients: int, key: str) -> Doubles:
+@lru_cache(maxsize=4)  # the boards of one task ask for the same few, one after the other
+def resamples(patients: tuple[str, ...]) -> Doubles:
     """How often each patient is drawn [replicates, patients]; each row sums to the number of patients."""
-    rng = np.random.default_rng(derive("bootstrap", key))
-    drawn = rng.integers(patients, size=(REPLICATES, patients))
-    flat = (drawn + patients * np.arange(REPLICATES)[:, None]).ravel()
-    counts: Doubles = np.bincount(flat, minlength=REPLICATES * patients).reshape(drawn.shape).astype(np.float64)
+    count = len(patients)
+    rng = np.random.default_rng(derive("bootstrap", *patients))
+    drawn = rng.integers(count, size=(REPLICATES, count))
+    flat = (drawn + count * np.arange(REPLICATES)[:, None]).ravel()
+    counts: Doubles = np.bincount(flat, minlength=REPLICATES * count).reshape(drawn.shape).astype(np.float64)
+    counts.flags.writeable = False  # it is shared
     return counts
+
+
+def per_patient(values: Doubles, index: NDArray[np.intp]) -> Doubles:
+    """Sums [rows, patients] of values [rows, images]; `index` says whose an image is, and names every patient."""
+    order = np.argsort(index, kind="stable")
+    starts = np.flatnonzero(np.diff(index[order], prepend=-1))
+    sums: Doubles = np.add.reduceat(values[:, order], starts, axis=1)
+    return sums
+
+
+def replicated(sums: Doubles, sizes: Doubles, draws: Doubles) -> Doubles:
+    """The mean of every row under every draw [rows, replicates]; where a draw has no value, the mean of all."""
+    total = (sums.sum(axis=1) / sizes.sum(axis=1))[:, None]
+    drawn = sizes @ draws.T
+    means: Doubles = np.divide(sums @ draws.T, drawn, out=np.broadcast_to(total, drawn.shape).copy(), where=drawn > 0)
+    return means
+
+
+def _intervals(sums: Doubles, sizes: Doubles, patients: tuple[str, ...]) -> tuple[Doubles, Doubles]:
+    theta = sums.sum(axis=1) / sizes.sum(axis=1)
+    rest = sizes.sum(axis=1, keepdims=True) - sizes
+    left_out = np.divide(sums.sum(axis=1, keepdims=True) - sums, rest, out=np.zeros_like(sums), where=rest > 0)
+    return bca(theta, replicated(sums, sizes, resamples(patients)), left_out, sizes > 0)
+
+
+def bca(theta: Doubles, replicates: Doubles, left_out: Doubles, counts: NDArray[np.bool_]) -> tuple[Doubles, Doubles]:
+    """Ends of the interval of every row (Efron 1987), from its value, its replicates, and its values without a patient.
+
+    `counts` says which patients have a value in the row. As in Hesterberg's "What teachers should know about the
+    bootstrap" (2015), the normal quantile is stretched to Student's: with few patients a bootstrap is too narrow.
+    """
+    count = counts.sum(axis=1)
+    bias = _bias(theta, replicates)
+    acceleration = _acceleration(left_out, counts)
+    stretched = np.sqrt(count / np.maximum(count - 1, 1)) * stdtrit(np.maximum(count - 1, 1), (1 + LEVEL) / 2)
+    replicates = np.sort(replicates, axis=1)
+    ends = [_quantile(replicates, _corrected(bias, acceleration, z)) for z in (-stretched, stretched)]
+    return np.minimum(ends[0], theta), np.maximum(ends[1], theta)
+
+
+def _bias(theta: Doubles, replicates: Doubles) -> Doubles:
+    """How far the median of the replicates is from the value, in normal quantiles."""
+    below = (replicates < theta[:, None]).mean(axis=1) + (replicates <= theta[:, None]).mean(axis=1)
+    least = 0.5 / replicates.shape[1]
+    bias: Doubles = ndtri(np.clip(below / 2, least, 1 - least))
+    return bias
+
+
+def _acceleration(left_out: Doubles, counts: NDArray[np.bool_]) -> Doubles:
+    """How fast the error changes with the value, from the skewness of the jackknife."""
+    mean = (left_out * counts).sum(axis=1) / counts.sum(axis=1)
+    apart = np.where(counts, mean[:, None] - left_out, 0.0)
+    spread = (apart**2).sum(axis=1) ** 1.5
+    skew: Doubles = np.divide((apart**3).sum(axis=1), 6 * spread, out=np.zeros_like(spread), where=spread > 0)
+    return skew
+
+
+def _corrected(bias: Doubles, acceleration: Doubles, z: Doubles) -> Doubles:
+    """The share of the replicates to cut off."""
+    shifted = bias + z
+    share: Doubles = ndtr(bias + shifted / np.maximum(1 - acceleration * shifted, 1e-9))
+    return share
+
+
+def _quantile(ordered: Doubles, shares: Doubles) -> Doubles:
+    """One quantile per row of sorted replicates, interpolated."""
+    place = shares * (ordered.shape[1] - 1)
+    lower = np.floor(place).astype(np.intp)
+    upper = np.minimum(lower + 1, ordered.shape[1] - 1)
+    rows = np.arange(len(ordered))
+    found: Doubles = ordered[rows, lower] + (place - lower) * (ordered[rows, upper] - ordered[rows, lower])
+    return found
 
 
 def _mean_recall(hits: Doubles, sizes: Doubles) -> Doubles:
@@ -98,15 +216,3 @@ def _mean_recall(hits: Doubles, sizes: Doubles) -> Doubles:
     recall = np.divide(hits, sizes, out=np.zeros_like(hits), where=present)
     mean: Doubles = recall.sum(axis=1) / present.sum(axis=1)
     return mean
-
-
-def _percentiles(replicates: Doubles) -> tuple[float, float]:
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(replicates, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def _index(patients: Sequence[str]) -> tuple[NDArray[np.intp], int]:
-    """The patients as numbers from 0, and how many there are."""
-    names, index = np.unique(np.array(patients), return_inverse=True)
-    return index, len(names)
