@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xaibench.contracts import MetricCard
+from xaibench.metrics.images import each_in, each_with_lesion
 
 if TYPE_CHECKING:
     from xaibench.contracts import Case, Floats, Mask, Scores
@@ -26,7 +27,7 @@ class EnergyInRoi:
 
     def score(self, case: Case) -> Scores:
         """One value per image."""
-        return _share(case.maps, case.masks)
+        return each_with_lesion(_share, case)
 
 
 class EnergyInMarker:
@@ -46,9 +47,9 @@ class EnergyInMarker:
 
     def score(self, case: Case) -> Scores:
         """One value per image."""
-        return _share(case.maps, case.regions["marker"])
+        return each_in(_share, case.maps, case.regions["marker"])
 
 
-def _share(maps: Floats, regions: Mask) -> Scores:
-    inside = np.sum(maps, axis=(1, 2), dtype=np.float64, where=regions)
-    return np.asarray(inside / np.sum(maps, axis=(1, 2), dtype=np.float64), dtype=np.float64)
+def _share(heatmap: Floats, region: Mask) -> float:
+    total = np.sum(heatmap, dtype=np.float64)
+    return float(np.sum(heatmap, dtype=np.float64, where=region) / total) if total > 0 else np.nan

@@ -9,9 +9,10 @@ from scipy.ndimage import distance_transform_edt
 
 from xaibench.contracts import MetricCard
 from xaibench.errors import UsageError
+from xaibench.metrics.images import each_with_lesion
 
 if TYPE_CHECKING:
-    from xaibench.contracts import Case, Mask, Scores
+    from xaibench.contracts import Case, Floats, Mask, Scores
 
 
 class PointingGame:
@@ -36,10 +37,11 @@ class PointingGame:
 
     def score(self, case: Case) -> Scores:
         """One value per image."""
-        highest = case.maps == case.maps.max(axis=(1, 2), keepdims=True)
-        targets = np.stack([_dilated(mask, self.tolerance) for mask in case.masks])
-        hits = np.count_nonzero(highest & targets, axis=(1, 2))
-        return np.asarray(hits / np.count_nonzero(highest, axis=(1, 2)), dtype=np.float64)
+        return each_with_lesion(self._hit, case)
+
+    def _hit(self, heatmap: Floats, mask: Mask) -> float:
+        highest = heatmap == heatmap.max()
+        return float(np.mean(_dilated(mask, self.tolerance)[highest]))
 
 
 def _dilated(mask: Mask, tolerance: float) -> Mask:
