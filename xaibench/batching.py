@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-Item = TypeVar("Item")
+
+class Sliceable(Protocol):
+    """What can be cut into batches: a list, or anything like it."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> Self: ...
+
+
+Items = TypeVar("Items", bound=Sliceable)
 Result = TypeVar("Result")
 
 # How the host allocators of torch and of the operating systems word it.
@@ -23,9 +32,7 @@ class Batcher:
     def __init__(self, size: int) -> None:
         self.size = size
 
-    def run(
-        self, items: Sequence[Item], work: Callable[[Sequence[Item]], Result]
-    ) -> Iterator[tuple[Sequence[Item], Result]]:
+    def run(self, items: Items, work: Callable[[Items], Result]) -> Iterator[tuple[Items, Result]]:
         """Yield each batch with what `work` made of it; no item is left out and none is given twice."""
         position = 0
         while position < len(items):
@@ -37,7 +44,7 @@ class Batcher:
             yield batch, result[0]
             position += len(batch)
 
-    def _attempt(self, batch: Sequence[Item], work: Callable[[Sequence[Item]], Result]) -> tuple[Result] | None:
+    def _attempt(self, batch: Items, work: Callable[[Items], Result]) -> tuple[Result] | None:
         try:
             return (work(batch),)
         except Exception as error:

@@ -75,7 +75,7 @@ def network(channels):
 
 @pytest.fixture
 def classifier(network):
-    return TorchClassifier(network, CLASSES, "features")
+    return TorchClassifier(network, CLASSES, "features", batch_size=8)
 
 
 @pytest.fixture(name="make_batch")

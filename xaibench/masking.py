@@ -1,0 +1,193 @@
+"""Many masked versions of few images through the network: the one place where all perturbation is paid for.
+
+Batches are filled across masks and images, and composed on the device of the network; masks are taken from their source
+when their batch is due, so memory holds one batch of them, however many there are.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from xaibench.batching import Batcher
+from xaibench.counting import CountedNetwork
+from xaibench.inference import Inference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from torch import nn
+
+    from xaibench.contracts import Counters, Masking, Precision
+
+# Pixels that keep the device busy: more at once is not faster. A table, because a size that is timed during a run would
+# differ between runs, and with it the last bits of the maps. On a CPU, 16 images of 224 px.
+PIXELS = {"cpu": 16 * 224**2, "cuda": 256 * 224**2}
+LARGEST = 1024
+
+
+def preferred_size(device: torch.device, shape: Sequence[int]) -> int:
+    """Images [C, H, W] at once: a power of two that depends on the kind of device and the image's size alone."""
+    fitting = PIXELS.get(device.type, PIXELS["cpu"]) / max(1, shape[-2] * shape[-1])
+    return int(min(LARGEST, 2 ** max(0, math.floor(math.log2(fitting)))))
+
+
+@dataclass(eq=False)
+class _Order:
+    """One masking on its way through the network."""
+
+    image: torch.Tensor  # [C, H, W]
+    infill: torch.Tensor
+    logits: list[torch.Tensor] = field(default_factory=list)
+    waiting: int = 0  # masks that were taken and have no logits yet
+    complete: bool = False  # all its masks were taken
+
+    @property
+    def done(self) -> bool:
+        """Whether all logits are there."""
+        return self.complete and not self.waiting
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """Neighbouring masks [m, H, W] of one masking."""
+
+    order: _Order
+    masks: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def __getitem__(self, part: slice) -> _Piece:
+        return _Piece(self.order, self.masks[part])
+
+
+class _Batch:
+    """Pieces of one or several maskings, seen as one sequence of masks that can be cut anywhere."""
+
+    def __init__(self, pieces: Iterable[_Piece]) -> None:
+        self.pieces = [piece for piece in pieces if len(piece)]
+        self.sizes = [len(piece) for piece in self.pieces]
+
+    def __len__(self) -> int:
+        return sum(self.sizes)
+
+    def __getitem__(self, part: slice) -> _Batch:
+        start, stop, _ = part.indices(len(self))
+        offsets = itertools.accumulate(self.sizes, initial=0)
+        return _Batch(
+            piece[max(0, start - offset) : max(0, stop - offset)]
+            for piece, offset in zip(self.pieces, offsets, strict=False)
+        )
+
+
+class MaskingEngine:
+    """Runs maskings through one network."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        counters: Counters,
+        device: torch.device,
+        precision: Precision,
+        classes: int,
+        batch_size: int | None = None,
+        gated: bool = False,
+    ) -> None:
+        """`batch_size` None: as large as pays. `gated`: the answer depends on more than image and weights."""
+        self.batch_size = batch_size
+        self._inference = Inference(network, precision, allowed=not gated)
+        self._counters, self._device, self._precision = counters, device, precision
+        self._classes = classes
+        self._fitting: dict[torch.Size, int] = {}  # image shape -> what memory had room for
+
+    def run(self, maskings: Iterable[Masking]) -> Iterator[torch.Tensor]:
+        """Logits [M, K] per masking, in order, each as soon as it is complete."""
+        orders: deque[_Order] = deque()
+        network: _Pass | None = None
+        for batch in self._batches(self._pieces(maskings, orders)):
+            network = network or self._pass(batch.pieces[0].order.image)
+            self._answer(batch, network)
+            yield from self._finished(orders)
+        yield from self._finished(orders)
+
+    def size(self, shape: torch.Size) -> int:
+        """Masked images [C, H, W] at once."""
+        wanted = self.batch_size or preferred_size(self._device, shape)
+        return min(wanted, self._fitting.get(shape, wanted))
+
+    def _pieces(self, maskings: Iterable[Masking], orders: deque[_Order]) -> Iterator[_Piece]:
+        for masking in maskings:
+            image = masking.image.to(self._device)
+            order = _Order(image, masking.infill.to(self._device, image.dtype))
+            orders.append(order)
+            for item in masking.masks:
+                masks = item.reshape(-1, *item.shape[-2:])
+                order.waiting += len(masks)
+                yield _Piece(order, masks)
+            order.complete = True
+
+    def _batches(self, pieces: Iterable[_Piece]) -> Iterator[_Batch]:
+        """Full batches, but for the last one and where images of another shape begin."""
+        pending: list[_Piece] = []
+        for piece in pieces:
+            shape = piece.order.image.shape
+            if pending and pending[-1].order.image.shape != shape:
+                yield _Batch(pending)
+                pending = []
+            rest = piece
+            while len(rest):
+                room = self.size(shape) - sum(map(len, pending))
+                pending, rest = [*pending, rest[:room]], rest[room:]
+                if sum(map(len, pending)) >= self.size(shape):
+                    yield _Batch(pending)
+                    pending = []
+        if pending:
+            yield _Batch(pending)
+
+    def _pass(self, image: torch.Tensor) -> _Pass:
+        network, layout = self._inference.network(image)
+        return _Pass(CountedNetwork(network, self._counters, self._device, self._precision), layout)
+
+    @torch.inference_mode()
+    def _answer(self, batch: _Batch, network: _Pass) -> None:
+        """Give every piece its logits; a batch that memory has no room for is cut and tried again."""
+        batcher = Batcher(len(batch))
+        for part, logits in batcher.run(batch, lambda some: network(_composed(some, self._device, network.layout))):
+            for piece, rows in zip(part.pieces, torch.split(logits, part.sizes), strict=True):
+                piece.order.logits.append(rows)
+                piece.order.waiting -= len(piece)
+        if batcher.size < len(batch):
+            self._fitting[batch.pieces[0].order.image.shape] = batcher.size
+
+    def _finished(self, orders: deque[_Order]) -> Iterator[torch.Tensor]:
+        while orders and orders[0].done:
+            yield torch.cat([torch.empty(0, self._classes, device=self._device), *orders.popleft().logits])
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """The network of one run, and how it wants its images to lie in memory."""
+
+    network: CountedNetwork
+    layout: torch.memory_format
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.network(images)
+        return logits
+
+
+def _composed(batch: _Batch, device: torch.device, layout: torch.memory_format) -> torch.Tensor:
+    """Masked images [n, C, H, W], written straight to their places in the batch."""
+    image = batch.pieces[0].order.image
+    images = torch.empty((len(batch), *image.shape), dtype=image.dtype, device=device, memory_format=layout)
+    for piece, place in zip(batch.pieces, torch.split(images, batch.sizes), strict=True):
+        weights = piece.masks.to(device, non_blocking=True).to(image.dtype).unsqueeze(1)
+        # lerp is exact at both ends: a mask of ones gives the image itself, one of zeros the infill.
+        torch.lerp(piece.order.infill, piece.order.image, weights, out=place)
+    return images
