@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from xaibench.errors import UsageError
-from xaibench.metrics.overlap import IoU, IoUMatched
+from xaibench.metrics.overlap import Dice, IoU, IoUMatched
 
 
 def one(metric, make_case, heatmap, mask):
@@ -64,6 +64,30 @@ def test_iou_agrees_with_its_slow_twin(random_case):
     case = random_case(0)
     twin = [slow_iou(heatmap, mask) for heatmap, mask in zip(case.maps, case.masks, strict=True)]
     np.testing.assert_allclose(IoU().score(case), twin, rtol=0, atol=1e-9)
+
+
+def test_dice_by_hand(make_case):
+    heatmap, mask = [[1.0, 0.6, 0.5], [0.49, 0.2, 0.0]], [[1, 0, 1], [1, 0, 0]]
+    # At least .5: the first row. Two pixels are shared, and each side has three.
+    assert one(Dice(), make_case, heatmap, mask) == 2 * 2 / (3 + 3)
+    assert one(Dice(threshold=1), make_case, heatmap, mask) == 2 * 1 / (1 + 3)
+
+
+def test_dice_of_the_lesion_itself_is_1_and_of_its_opposite_0(make_case):
+    mask = np.array([[1, 0, 1], [1, 0, 0]])
+    assert one(Dice(), make_case, mask, mask) == 1
+    assert one(Dice(), make_case, 1 - mask, mask) == 0
+
+
+def test_dice_follows_from_iou(random_case):
+    case = random_case(2)
+    iou = IoU(threshold=0.3).score(case)
+    np.testing.assert_allclose(Dice(threshold=0.3).score(case), 2 * iou / (1 + iou), rtol=1e-12)
+
+
+def test_dice_refuses_a_threshold_that_no_map_can_meet():
+    with pytest.raises(UsageError, match="dice: threshold"):
+        Dice(threshold=0)
 
 
 def test_matched_iou_without_ties_by_hand(make_case):
