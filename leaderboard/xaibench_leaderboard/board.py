@@ -43,14 +43,19 @@ class Column:
         return self.verdict == "fail"
 
     @property
+    def claims(self) -> bool:
+        """Whether it says of itself that a better number is a better explanation."""
+        return bool(self.card.get("claims_quality", True))
+
+    @property
     def judges(self) -> bool:
         """Whether a better number is a better explanation."""
-        return bool(self.card.get("claims_quality", True)) and not self.greyed
+        return self.claims and not self.greyed
 
     @property
     def descriptive(self) -> bool:
         """Whether it has no better and worse; costs have, though a cheap map is no better an explanation."""
-        return not self.card.get("claims_quality", True) and self.card.get("family") != "cost"
+        return not self.claims and self.card.get("family") != "cost"
 
     @property
     def uses_map(self) -> bool:
@@ -157,7 +162,7 @@ def _names(labels: Mapping[str, str], names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _board(group: Sequence[Result], accuracy: Accuracy | None, audit: Mapping[str, Any]) -> Board:
-    columns = _columns(group, audit)
+    columns = columns_of(group, audit)
     order = next((column for column in columns if column.judges), None)
     rows = _ordered(_normalised(_rows(group, columns), columns), columns, order)
     return Board(
@@ -172,7 +177,7 @@ def _board(group: Sequence[Result], accuracy: Accuracy | None, audit: Mapping[st
     )
 
 
-def _columns(group: Iterable[Result], audit: Mapping[str, Any]) -> tuple[Column, ...]:
+def columns_of(group: Iterable[Result], audit: Mapping[str, Any]) -> tuple[Column, ...]:
     """Quality first, cost last; within a family as they were run."""
     found: dict[str, Column] = {}
     for result in group:
