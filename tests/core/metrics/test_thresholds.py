@@ -40,7 +40,7 @@ def test_iou_at_mean_and_standard_deviation_by_hand(make_case):
 def test_only_positive_values_are_asked_on_request(make_case):
     heatmap = [[1.0, 0.9, 0.6, 0.5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]
     mask = [[1, 1, 0, 0] + [0] * 12]
-    # All values: 12 * 4 * .75^2 = 27 parts the zeros from the rest, 14 * 2 * (.95 - 1.1 / 14)^2 = 21 would part {1, .9}.
+    # All values: 12 * 4 * .75^2 = 27 parts off the zeros, 14 * 2 * (.95 - 1.1 / 14)^2 = 21 would part {1, .9}.
     # Positive values: 2 * 2 * (.95 - .55)^2 = .64 parts {1, .9} from {.6, .5}; the other two cuts have .33.
     assert one(IoUDynamic(), make_case, heatmap, mask) == 2 / 4
     assert one(IoUDynamic(over="positive"), make_case, heatmap, mask) == 1
