@@ -39,7 +39,7 @@ def spearman(one: Floats, other: Floats) -> Scores:
 
 
 def ssim(one: Floats, other: Floats) -> Scores:
-    """Structural similarity of two maps, per image, in windows of 7 pixels or what fits."""
+    """Structural similarity of two maps, per image, in windows of 7 pixels a side, or 5 or 3 if no more fit."""
     side = min(WINDOW, *one.shape[1:])
     window = side - (side + 1) % 2
     values = [

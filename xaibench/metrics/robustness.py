@@ -100,7 +100,9 @@ class LocalLipschitz(_UnderNoise):
 
     def score(self, case: Case) -> Scores:
         """One value per image."""
-        return np.asarray((changes(case, self.card) / self._moved(case)).max(axis=0))
+        moved = self._moved(case)
+        rates = changes(case, self.card) / np.where(moved > 0, moved, np.nan)
+        return np.asarray(np.fmax.reduce(rates, axis=0))  # a draw that clipping took away whole is none
 
     def _moved(self, case: Case) -> Scores:
         """How far each draw moves the image [draws, B]: the same noise, drawn again."""
