@@ -275,3 +275,73 @@ class CannotPrepare(Trained):
 class OddReport(Trained):
     def prepare(self, network, task, fold, workshop):
         return {"accuracy": np.float32(0.5), "loss": float("nan"), "path": Path("x"), "curve": [np.float64(1.0)]}
+
+
+class Asks:
+    """Asks for other maps, named as `seed:1+cascade:100`, and says how far the last of them is from the plain one."""
+
+    def __init__(self, names: str = "seed:1"):
+        self.card = MetricCard(
+            name="asks", summary="mean change", family="sanity", higher_is_better=False,
+            variants=tuple(names.split("+")), claims_quality=False, worst=1.0,
+        )  # fmt: skip
+
+    def score(self, case):
+        return np.abs(case.maps - case.variants[self.card.variants[-1]]).mean(axis=(1, 2))
+
+
+class Halves(nn.Module):
+    def forward(self, images):
+        return torch.stack([half.mean(dim=(1, 2, 3)) for half in images.chunk(2, dim=3)], dim=1)
+
+
+class Learnless:
+    """Nothing in it is learnt, or could be."""
+
+    card = ModelCard(name="learnless", summary="which half is brighter", trained=False)
+
+    def build(self, task):
+        return Halves()
+
+    def cam_layer(self, task):
+        return None
+
+    def prepare(self, network, task, fold, workshop):
+        return {}
+
+
+class Shares(Gradient):
+    """Gradient times pixel: adds up to the logit's gain, if the network is linear."""
+
+    card = ExplainerCard(name="shares", summary="shares", family="gradient", sign="signed", additive=True)
+
+    def explain(self, classifier, batch):
+        images = batch.images.clone().requires_grad_()
+        logits = classifier.logits(images).gather(1, batch.targets[:, None]).sum()
+        return (torch.autograd.grad(logits, images)[0] * images.detach()).sum(1)
+
+
+class GivesUp(Gradient):
+    """Shows nothing, or no number, of a network whose statistics were forgotten."""
+
+    def __init__(self, value: float = 0.0, nan: bool = False):
+        super().__init__()
+        self.value = float("nan") if nan else value
+
+    def explain(self, classifier, batch):
+        maps = super().explain(classifier, batch)
+        means = [buffer for name, buffer in classifier.network.named_buffers() if name.endswith("running_mean")]
+        return maps if any(mean.any() for mean in means) else torch.full_like(maps, self.value)
+
+
+class CountsQuestions(Blobs):
+    """Leaves a trace whenever it is asked what its data are."""
+
+    def __init__(self, trace: str):
+        super().__init__()
+        self.trace = trace
+
+    def fingerprint(self):
+        with Path(self.trace).open("a") as file:
+            file.write("asked\n")
+        return super().fingerprint()
