@@ -1,4 +1,4 @@
-"""The leaderboard as one file that needs neither network nor server: tables first, a little script for sorting."""
+"""The leaderboard as one file that needs neither network nor server: data inside, drawn by a script of our own."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ from xaibench.contracts import Card
 from xaibench_leaderboard import wording
 from xaibench_leaderboard.accuracy import BAR, DROP
 from xaibench_leaderboard.board import boards_of
+from xaibench_leaderboard.page.content import Drawn, content_of
+from xaibench_leaderboard.page.packing import pack
+from xaibench_leaderboard.page.scorecard import CITATION, answers
 from xaibench_leaderboard.shortcut import shortcuts_of
+from xaibench_leaderboard.standings import rankings_of
 from xaibench_leaderboard.statistics import REPLICATES
+from xaibench_leaderboard.weights import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +32,8 @@ if TYPE_CHECKING:
     from xaibench_leaderboard.board import Board, Column
 
 NAME = "leaderboard.html"
-SHADES = 6
+SCRIPTS = ("base", "ranking", "board", "cell", "export", "plots", "statistics", "models", "gallery", "about", "main")
+PLAIN = 4000  # numbers up to which the page carries plain tables for browsers without script
 
 
 class Html:
@@ -39,20 +45,25 @@ class Html:
         """Write the file, whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
         beside = folder / f".{NAME}.{uuid.uuid4().hex}"
-        beside.write_text(page_of(results), encoding="utf-8")
+        beside.write_text(page_of(results), encoding="utf-8", errors="replace")
         beside.replace(folder / NAME)
         return folder / NAME
 
 
-def page_of(results: Results) -> str:
+def page_of(results: Results, weights: Mapping[str, float] = DEFAULT, gallery: Mapping[str, Any] | None = None) -> str:
     """The whole page."""
-    style, script = _asset("board.css"), _asset("board.js")
+    style, script = _asset("board.css"), "".join(_asset(f"{name}.js") for name in SCRIPTS)
     boards = boards_of(results)
+    drawn = Drawn(results, boards, rankings_of(results, weights), gallery or {})
     template = _environment().get_template("board.html.j2")
     return template.render(
-        boards=[(board, _shades(board)) for board in boards],
+        boards=boards,
+        plain=sum(len(board.rows) * len(board.columns) for board in boards) <= PLAIN,
+        content=pack(content_of(drawn)),
         shortcuts=shortcuts_of(boards),
         columns=_metrics(boards),
+        answers=answers(boards),
+        citation=CITATION,
         audit=results.audit,
         environment=list(_flat(results.environment)),
         folder=results.folder.name,
@@ -83,30 +94,15 @@ def _asset(name: str) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """Nothing is fetched and nothing runs but our own style and script, known by their digests."""
+    """Nothing runs but our own style and script, known by their digests; pictures come from beside the page only."""
     return (
-        f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; "
+        f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}; img-src 'self' file:; "
         "base-uri 'none'; form-action 'none'"
     )
 
 
 def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _shades(board: Board) -> list[list[int | None]]:
-    """Per method and column: 0 (the worst mean of the column, references included) to `SHADES` (the best)."""
-    columns = [_scale(board, at) for at in range(len(board.columns))]
-    return [[column[at] for column in columns] for at in range(len(board.methods))]
-
-
-def _scale(board: Board, at: int) -> list[int | None]:
-    means = [score.mean if (score := row.scores[at]) else None for row in board.rows]
-    known = [mean for mean in means if mean is not None]
-    if not board.columns[at].judges or not known or min(known) == max(known):
-        return [None] * len(means)
-    worst, best = (min(known), max(known)) if board.columns[at].higher_is_better else (max(known), min(known))
-    return [None if mean is None else round(SHADES * (mean - worst) / (best - worst)) for mean in means]
 
 
 def _metrics(boards: Sequence[Board]) -> list[Column]:

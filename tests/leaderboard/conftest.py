@@ -1,5 +1,6 @@
 """Results made by hand: small enough to work every number of the leaderboard out on paper."""
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -207,3 +208,80 @@ def hostile():
 def quoted():
     """A name that would break out of an attribute."""
     return QUOTED
+
+
+class Visit:
+    """A page with everything it asked for and complained about."""
+
+    def __init__(self, context, path, address=""):
+        self.troubles, self.requests, self.path = [], [], path
+        self.page = context.new_page()
+        self.page.on("console", lambda message: self.troubles.append(f"{message.type}: {message.text}"))
+        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        self.page.on("dialog", self._dialog)
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(f"{path.as_uri()}{address}")
+
+    def _dialog(self, dialog):
+        self.troubles.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def ready(self):
+        """Wait until the page has drawn itself."""
+        self.page.wait_for_selector("html[data-ready]", state="attached")
+        return self
+
+    def go(self, address):
+        """Follow a link within the page."""
+        self.page.evaluate(
+            """address => new Promise((done) => {
+              addEventListener("hashchange", () => setTimeout(done), { once: true });
+              if (location.hash === `#${address}`) done();
+              location.hash = address;
+            })""",
+            address,
+        )
+        return self
+
+    def all(self, selector, what="textContent"):
+        """A property of every element of a kind."""
+        return self.page.locator(selector).evaluate_all(f"all => all.map(one => one.{what})")
+
+    def names(self, body=".methods"):
+        """The explainers of a body of the table, in order."""
+        return self.all(f"#board {body} tr[data-explainer]", "dataset.explainer")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One Chromium for all tests of the page."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium on the PATH")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a file as a reader does; nothing may be complained about or fetched from elsewhere unless a test says so."""
+    contexts, visits = [], []
+
+    def open_file(path, address="", *, guarded=True, **options):
+        contexts.append(browser.new_context(**options))
+        one = Visit(contexts[-1], path, address)
+        if guarded:
+            visits.append(one)
+        return one
+
+    yield open_file
+    for one in visits:
+        assert one.troubles == []
+        assert [url for url in one.requests if not url.startswith(one.path.parent.as_uri())] == []
+    for context in contexts:
+        context.close()

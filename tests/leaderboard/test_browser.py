@@ -1,160 +1,385 @@
 """The page in a real browser, from a file, as its readers open it."""
 
 import os
-import shutil
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from xaibench_leaderboard.html import Html
+from xaibench_leaderboard.standings import rankings_of
+from xaibench_leaderboard.weights import DEFAULT
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-class Visit:
-    """A page with everything it asked for and complained about."""
-
-    def __init__(self, context, path):
-        self.troubles, self.requests = [], []
-        self.page = context.new_page()
-        self.page.on("console", lambda message: self.troubles.append(f"{message.type}: {message.text}"))
-        self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        self.page.on("dialog", self._dialog)
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(path.as_uri())
-
-    def _dialog(self, dialog):
-        self.troubles.append(f"dialog: {dialog.message}")
-        dialog.dismiss()
-
-    def names(self, body=".methods"):
-        return self.page.locator(f"#board-1 {body} th[scope=row]").evaluate_all(
-            "all => all.map(one => one.dataset.value)"
-        )
-
-    def button(self, name):
-        return self.page.locator("#board-1 thead button").filter(has_text=name)
-
-    def sorting(self):
-        return self.page.locator("#board-1 thead th").evaluate_all(
-            "all => all.map(one => one.getAttribute('aria-sort'))"
-        )
+RTL = "\u202egnidaelsim\u202c \"quoted\" 'names' \u05e9\u05dc\u05d5\u05dd"
 
 
 @pytest.fixture
-def open_page(browser, results, tmp_path):
-    contexts = []
-
-    def visit(**options):
-        contexts.append(browser.new_context(**options))
-        return Visit(contexts[-1], Html().render(results, tmp_path))
-
-    yield visit
-    for context in contexts:
-        context.close()
+def path(results, tmp_path):
+    return Html().render(results, tmp_path)
 
 
-def test_the_page_opens_without_complaint_and_asks_for_nothing_but_itself(open_page, tmp_path):
-    visit = open_page()
-    visit.page.wait_for_timeout(200)
-    assert visit.troubles == []
-    assert visit.requests == [(tmp_path / "leaderboard.html").as_uri()]
-    assert visit.page.locator("h2").count() == 7
+@pytest.fixture
+def board(visit, path):
+    return lambda address="", **options: visit(path, address, **options).ready()
 
 
-def test_the_guard_sees_a_page_that_complains_and_fetches(browser, tmp_path):
+def test_the_page_opens_without_complaint_and_asks_for_nothing_but_itself(board, path):
+    view = board()
+    view.page.wait_for_timeout(200)
+    assert view.requests == [path.as_uri()]
+    names = "Leaderboard,Plots,Gallery,Explainers,Models,Metrics,Shortcuts,Audit,Scorecard,How to read it"
+    assert view.all("#views a") == names.split(",")
+
+
+def test_every_view_opens_without_complaint(board):
+    view = board()
+    for link in view.page.locator("#views a").all():
+        link.click()
+        shown = view.page.locator("[data-view]:visible")
+        assert shown.count() == 1
+        assert shown.inner_text().strip()
+        assert link.get_attribute("aria-current") == "page"
+
+
+def test_the_guard_sees_a_page_that_complains_and_fetches(visit, tmp_path):
     bad = tmp_path / "bad.html"
     bad.write_text(
         "<script>alert(1); console.error('no'); fetch('http://127.0.0.1:9/x').catch(() => 0); boom()</script>"
     )
-    context = browser.new_context()
-    visit = Visit(context, bad)
-    visit.page.wait_for_timeout(200)
-    assert {"dialog: 1", "error: no", "boom is not defined"} <= set(visit.troubles)
-    assert "http://127.0.0.1:9/x" in visit.requests
-    context.close()
+    view = visit(bad, guarded=False)
+    view.page.wait_for_timeout(200)
+    assert {"dialog: 1", "error: no", "boom is not defined"} <= set(view.troubles)
+    assert "http://127.0.0.1:9/x" in view.requests
 
 
-def test_nothing_that_a_name_brings_becomes_an_element_or_runs(open_page, hostile):
-    visit = open_page()
-    assert hostile in visit.names()
-    assert visit.page.locator("img, [onmouseover], [onerror]").count() == 0
-    for element in visit.page.locator("[title], .subject, pre").all():
+def test_nothing_that_a_name_brings_becomes_an_element_or_runs(board, hostile):
+    view = board()
+    assert hostile in view.names() + view.names(".apart")
+    for address in (
+        "view=board&board=2",
+        "view=board&cell=4.0",
+        f"view=explainers&at={quote(hostile)}",
+        "view=plots",
+        "view=models",
+    ):
+        view.go(address)
+        assert view.page.locator("img, [onmouseover], [onerror]").count() == 0
+    view.go("view=board")
+    for element in view.page.locator("[title], .subject, pre, [data-tip]").all():
         element.dispatch_event("mouseover")
-    assert visit.troubles == []
 
 
-def test_a_click_sorts_methods_by_a_column_and_leaves_references_alone(open_page, hostile):
-    visit = open_page()
-    before = visit.names(".references")
-    assert visit.names() == ["gradcam", "saliency", hostile, "lime(samples=50)", "rollout"]
-    assert visit.sorting() == [None, "descending", None, None, None]
-    visit.button("seconds").click()  # lower is better: 0.002, 0.01, 12.5, then those without a number
-    assert visit.names() == ["saliency", "gradcam", "lime(samples=50)", hostile, "rollout"]
-    assert visit.sorting() == [None, None, None, "ascending", None]
-    visit.button("seconds").click()
-    assert visit.names() == ["lime(samples=50)", "gradcam", "saliency", hostile, "rollout"]
-    assert visit.sorting() == [None, None, None, "descending", None]
-    assert visit.names(".references") == before
+def test_class_names_with_quotes_and_right_to_left_marks_are_only_text(visit, results, prediction, tmp_path, hostile):
+    odd = prediction((0, 0, 1, 1, 2, 2, 2, 2), (0, 0, 1, 0, 2, 2, 2, 2), classes=(RTL, hostile, "</script><b>"))
+    path = Html().render(replace(results, predictions=(odd, *results.predictions[1:])), tmp_path)
+    view = visit(path, "#view=models").ready()
+    heads = view.page.locator("[aria-label=Confusion]").first.locator("thead th")
+    assert heads.all_text_contents() == [RTL, hostile, "</script><b>"]
+    assert view.page.locator("img").count() == 0
 
 
-def test_merged_cells_do_not_shift_the_columns_behind_them(open_page):
-    visit = open_page()
-    visit.button("maps ok").click()  # 100 % for three, 50 % for lime, nothing for rollout
-    assert visit.names()[3:] == ["lime(samples=50)", "rollout"]
-    visit.button("maps ok").click()
-    assert visit.names()[0] == "lime(samples=50)"
-    assert visit.names()[-1] == "rollout"
+# ------------------------------------------------------------------------------------------------------------ sorting
 
 
-def test_names_sort_as_words(open_page, hostile):
-    visit = open_page()
-    visit.button("explainer").click()
-    assert visit.names() == [hostile, "gradcam", "lime(samples=50)", "rollout", "saliency"]
+def head(view, name):
+    return view.page.locator(f'[data-sort="{name}"]')
 
 
-def test_the_keyboard_sorts_too(open_page):
-    visit = open_page()
-    visit.button("seconds").focus()
-    visit.page.keyboard.press("Enter")
-    assert visit.names()[0] == "saliency"
+def sorting(view):
+    return view.page.locator("#board thead th").evaluate_all("all => all.map(one => one.getAttribute('aria-sort'))")
 
 
-def test_without_script_the_tables_are_complete(open_page):
-    visit = open_page(java_script_enabled=False)
-    assert visit.page.locator("#board-1 tbody tr").count() == 9
-    assert visit.page.locator("thead button").count() == 0
-    assert visit.page.locator("#board-1 thead th").first.inner_text() == "explainer"
+def test_a_click_sorts_methods_by_a_column_and_leaves_references_alone(board):
+    view = board()
+    before = view.names(".references")
+    assert before == ["roi", "random", "constant"]
+    head(view, "seconds").click()  # lower is better: the fastest first, those without a number last
+    order = view.names()
+    assert order.index("saliency") < order.index("gradcam")
+    assert sorting(view).count("ascending") == 1
+    head(view, "seconds").click()
+    order = view.names()
+    assert order.index("gradcam") < order.index("saliency")
+    assert "descending" in sorting(view)
+    assert view.names(".references") == before
 
 
-def test_the_head_stays_in_sight_while_a_long_table_scrolls(open_page):
-    visit = open_page(viewport={"width": 1000, "height": 300})
-    box = visit.page.locator("#board-1 .scroll")
+def test_names_sort_as_words_and_the_keyboard_sorts_too(board):
+    view = board()
+    head(view, "explainer").focus()
+    view.page.keyboard.press("Enter")
+    assert view.names() == sorted(view.names())
+    view.page.keyboard.press("Enter")  # the head keeps the focus
+    assert view.names() == sorted(view.names(), reverse=True)
+
+
+def test_what_is_not_ranked_stands_apart_with_the_reason(board):
+    view = board()
+    assert "rollout" in view.names(".apart")
+    assert "rollout" not in view.names()
+    assert view.page.locator('[data-explainer="rollout"] .note').text_content()
+    cells = view.page.locator('[data-explainer="rollout"] td').all_text_contents()
+    assert cells == ["not ranked", "unsupported (resnet18 has no attention)", "-"]
+
+
+# ---------------------------------------------------------------------------------- search, filter, columns, permalink
+
+
+def test_searching_keeps_what_matches_and_every_reference(board):
+    view = board()
+    view.page.locator("#search").press_sequentially("sali")
+    assert view.names() + view.names(".apart") == ["saliency"]
+    assert view.names(".references") == ["roi", "random", "constant"]
+    assert view.page.evaluate("document.activeElement.id") == "search"
+    assert "1 of 5" in view.page.locator("#shown").text_content()
+
+
+def test_columns_are_chosen_and_the_choice_stays_open(board):
+    view = board()
+    view.page.get_by_text("Columns", exact=True).click()
+    view.page.locator("[data-column=iou]").uncheck()
+    assert view.page.locator('[data-sort="iou"]').count() == 0
+    assert view.page.locator('[data-sort="energy"]').count() == 1
+    view.page.locator("[data-column=iou]").check()
+    assert view.page.locator('[data-sort="iou"]').count() == 1
+
+
+def test_an_address_brings_back_what_was_seen(board, visit, path):
+    view = board()
+    view.page.locator("#search").fill("a")
+    view.page.get_by_text("Columns", exact=True).click()
+    view.page.locator("[data-column=iou]").uncheck()
+    head(view, "seconds").click()
+    view.page.locator("#theme").click()
+    address = view.page.evaluate("location.hash")
+    again = visit(path, address).ready()
+    assert again.page.locator("#board table").inner_text() == view.page.locator("#board table").inner_text()
+    assert again.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 22, 27)"
+
+
+def test_the_back_button_undoes_a_step(board):
+    view = board()
+    before = view.names()
+    head(view, "explainer").click()
+    head(view, "explainer").click()
+    view.page.go_back()
+    view.page.go_back()
+    view.page.wait_for_function("!location.hash.includes('sort')")
+    assert view.names() == before
+
+
+@pytest.mark.parametrize(
+    "address", ["view=nowhere", "board=99", "sort=none:up", "weights=x:y", "cell=99.99", "at=%00", "q=%"]
+)
+def test_an_address_that_leads_nowhere_still_shows_the_board(board, address):
+    assert board(f"#{address}").page.locator("#board table tr").count() > 0
+
+
+def test_a_second_board_is_a_choice_away(board):
+    view = board()
+    view.page.locator("#which").select_option("2")
+    assert view.page.locator("#board h2").text_content() == "resnet18 on phantom-shortcut"
+    assert "board=2" in view.page.evaluate("location.hash")
+
+
+def test_the_family_filter_keeps_one_family(board):
+    view = board()
+    view.page.locator("#family").select_option("gradient")
+    assert len(view.names() + view.names(".apart")) == 5
+
+
+def test_fewer_reference_rows_still_teach_the_lesson(visit, results, result, tmp_path):
+    more = tuple(result(name, "energy", 0.1) for name in ("edges", "roi-degraded(noise=0.7)"))
+    path = Html().render(replace(results, scores=results.scores + more), tmp_path)
+    view = visit(path).ready()
+    view.page.locator("#floors").check()
+    assert "edges" in view.names(".references")
+    assert "random" not in view.names(".references")
+    assert "never seen the model" in view.page.locator(".lesson").first.text_content()
+
+
+# ------------------------------------------------------------------------------------------------------------ ranking
+
+
+def by_hand(scores, weights):
+    (ranking,) = [one for one in rankings_of(scores, weights).each if one.labels["task"] == "phantom"]
+    return [(standing.explainer, pytest.approx(standing.mean_rank)) for standing in ranking.standings]
+
+
+@pytest.fixture
+def several(result, results):
+    """Four methods, three families that disagree, on enough films to rank."""
+    values = {
+        "energy": (0.9, 0.7, 0.5, 0.3),
+        "stable": (0.1, 0.9, 0.5, 0.4),
+        "seconds": (4.0, 3.0, 2.0, 1.0),
+    }
+    scores = []
+    for metric, row in values.items():
+        for name, value in zip("abcd", row, strict=True):
+            jitter = tuple(value + step / 1000 for step in range(8))
+            one = result(name, metric, jitter)
+            if metric == "stable":
+                one = replace(one, cards={**one.cards, "metric": {**one.cards["metric"], "family": "stability"}})
+            scores.append(one)
+    return replace(results, scores=tuple(scores), audit={})
+
+
+@pytest.mark.parametrize("given", [{}, {"stability": 3.0}, {"localisation": 0.0}, {"stability": 0.0}])
+def test_weights_set_in_the_page_rank_as_the_program_does(visit, several, tmp_path, given):
+    view = visit(Html().render(several, tmp_path)).ready()
+    view.page.get_by_text("Weights", exact=True).click()
+    for family, weight in given.items():
+        field = view.page.locator(f'[data-family="{family}"]')
+        field.fill(str(weight))
+        field.press("Enter")
+    wanted = by_hand(several, {**DEFAULT, **given})
+    found = view.page.evaluate(
+        "placed(boardAt().rankingOf, weightsOf(boardAt().rankingOf)).map((one) => [one.explainer, one.mean])"
+    )
+    assert [tuple(one) for one in found] == wanted
+    assert view.names() == [name for name, _ in wanted]
+
+
+def test_weights_all_zero_rank_nobody(visit, several, tmp_path):
+    view = visit(Html().render(several, tmp_path), "#weights=localisation:0~stability:0").ready()
+    assert view.names() == []
+    assert view.names(".apart") == list("abcd")
+
+
+# ---------------------------------------------------------------------------------------------------- behind a number
+
+
+def test_a_click_on_a_number_tells_key_n_interval_version_and_command(board, results):
+    view = board()
+    view.page.locator('[data-explainer="gradcam"] [data-cell]').first.click()
+    panel = view.page.locator("#panel")
+    text = panel.inner_text()
+    (cell,) = [
+        one for one in results.scores
+        if one.labels["explainer"] == "gradcam" and one.labels["metric"] == "energy" and one.labels["task"] == "phantom"
+    ]  # fmt: skip
+    assert cell.key in text
+    assert "8 images of 4 patients" in text
+    assert "metric version\n1" in text
+    assert "xaibench run --tasks phantom --models resnet18 --explainers gradcam --metrics energy" in text
+    view.page.keyboard.press("Escape")
+    assert not panel.is_visible()
+    view.page.wait_for_function("!location.hash.includes('cell')")
+
+
+def test_what_has_no_number_says_why_behind_it_too(board):
+    view = board("#cell=2.0")
+    assert view.page.locator("#panel").is_visible()
+    explainer = view.page.evaluate("boardAt().rows[2].about.label")
+    assert explainer in view.page.locator("#panel-title").text_content()
+
+
+def test_hovering_or_focusing_a_head_defines_the_metric_with_floor_and_ceiling(board):
+    view = board()
+    head(view, "energy").hover()
+    tip = view.page.locator("#tip")
+    assert "what energy is" in tip.text_content()
+    assert "Best floor 0.050" in tip.text_content()
+    assert "Best ceiling 1.000" in tip.text_content()
+    head(view, "iou").focus()
+    assert "fails the audit" in tip.text_content()
+    view.page.keyboard.press("Escape")
+    assert not tip.is_visible()
+
+
+def test_numbers_can_be_read_between_floor_and_ceiling(board):
+    view = board("#scale=share")
+    row = view.page.locator('[data-explainer="gradcam"] [data-cell] b').all_text_contents()
+    assert row[0] == "0.368"  # energy 0.4 between the floor at 0.05 and the ceiling at 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "start"),
+    [("CSV", "explainer,kind,place,energy"), ("Markdown", "resnet18 on phantom"), ("LaTeX", "\\begin{table}")],
+)
+def test_the_table_is_copied(board, kind, start):
+    view = board(permissions=["clipboard-read", "clipboard-write"])
+    view.page.locator(f'[data-copy="{kind}"]').click()
+    view.page.wait_for_function("document.getElementById('said').textContent.includes('copied')")
+    text = view.page.evaluate("navigator.clipboard.readText()")
+    assert text.startswith(start)
+    assert "saliency" in text
+
+
+# ------------------------------------------------------------------------------------------------- without, small, dark
+
+
+def test_without_script_the_numbers_are_there_all_the_same(visit, path):
+    view = visit(path, java_script_enabled=False)
+    assert view.page.locator("noscript table").count() == 2
+    assert "0.250 [0.250, 0.250]" in view.page.locator("noscript").first.inner_text()
+    assert view.page.locator("#metrics").is_visible()
+    assert not view.page.locator("#views").is_visible()
+
+
+def test_the_head_stays_in_sight_while_a_long_table_scrolls(board):
+    view = board(viewport={"width": 1000, "height": 300})
+    box = view.page.locator("#board .scroll")
     box.evaluate("box => { box.scrollTop = 150 }")
     assert box.evaluate("box => box.scrollTop") == 150
-    for head in visit.page.locator("#board-1 thead th").all():
-        assert head.bounding_box()["y"] == pytest.approx(box.bounding_box()["y"], abs=2)
+    for one in view.page.locator("#board thead th").all():
+        assert one.bounding_box()["y"] == pytest.approx(box.bounding_box()["y"], abs=2)
 
 
-def test_on_a_phone_only_the_tables_scroll_sideways_and_the_names_stay(open_page):
-    visit = open_page(viewport={"width": 390, "height": 844})
-    assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
-    box = visit.page.locator("#board-1 .scroll")
+@pytest.mark.parametrize(
+    "which", ["board", "plots", "explainers", "models", "metrics", "audit", "scorecard", "about", "shortcuts"]
+)
+def test_on_a_phone_nothing_but_tables_scrolls_sideways(board, which):
+    view = board(f"#view={which}", viewport={"width": 390, "height": 844})
+    assert view.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_on_a_phone_the_names_stay_while_the_table_scrolls(board):
+    view = board(viewport={"width": 390, "height": 844})
+    box = view.page.locator("#board .scroll")
     assert box.evaluate("box => box.scrollWidth > box.clientWidth")
-    box.evaluate("box => { box.scrollLeft = 200 }")
-    name = visit.page.locator("#board-1 .methods th").first.bounding_box()
+    box.evaluate("box => { box.scrollLeft = 150 }")
+    name = view.page.locator("#board .references tr[data-explainer] th").first.bounding_box()
     assert name["x"] == pytest.approx(box.bounding_box()["x"], abs=2)
+
+
+def test_printing_shows_the_whole_table_and_no_controls(board):
+    view = board()
+    view.page.emulate_media(media="print")
+    assert not view.page.locator(".controls").is_visible()
+    assert not view.page.locator("#views").is_visible()
+    assert view.page.locator("#board .scroll").evaluate("box => getComputedStyle(box).overflow") == "visible"
+
+
+def test_dark_follows_the_system_and_the_button_overrules_it(board):
+    ground = "getComputedStyle(document.body).backgroundColor"
+    view = board(color_scheme="dark")
+    assert view.page.evaluate(ground) == "rgb(18, 22, 27)"
+    view.page.locator("#theme").click()
+    assert view.page.evaluate(ground) == "rgb(255, 255, 255)"
+    assert "theme=light" in view.page.evaluate("location.hash")
+
+
+# -------------------------------------------------------------------------------------------------------- accessibility
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_any_view(board, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    view = board(color_scheme=scheme)
+    for address in ("view=board", "view=board&cell=0.0", "view=plots", "view=explainers", "view=models", "view=metrics",
+                    "view=shortcuts", "view=audit", "view=scorecard", "view=about"):  # fmt: skip
+        view.go(address)
+        found = axe.Axe().run(view.page).response["violations"]
+        serious = [
+            (one["id"], node["html"][:120])
+            for one in found
+            if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]
+        ]
+        assert serious == [], address
 
 
 CONTRASTS = """() => {
@@ -170,7 +395,7 @@ CONTRASTS = """() => {
     const color = getComputedStyle(one).backgroundColor;
     return color === "rgba(0, 0, 0, 0)" && one.parentElement ? ground(one.parentElement) : color;
   };
-  const shade = document.querySelector("[class*=shade-]");
+  const shade = document.querySelector("td[class*=shade-]");
   const found = [];
   for (const step of [0, 1, 2, 3, 4, 5, 6]) {
     shade.className = `shade-${step}`;
@@ -184,12 +409,10 @@ CONTRASTS = """() => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_text_is_readable_on_every_shade(open_page, scheme):
-    visit = open_page(color_scheme=scheme)
-    worst, where = visit.page.evaluate(CONTRASTS)
+def test_all_text_is_readable_on_every_shade(visit, several, tmp_path, scheme):
+    view = visit(Html().render(several, tmp_path), color_scheme=scheme).ready()
+    worst, where = view.page.evaluate(CONTRASTS)
     assert worst >= 4.5, where
-    dark = visit.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 22, 27)"
-    assert dark is (scheme == "dark")
 
 
 @pytest.mark.skipif("XAIBENCH_PICTURES" not in os.environ, reason="XAIBENCH_PICTURES names no folder for pictures")
@@ -201,7 +424,7 @@ def test_all_text_is_readable_on_every_shade(open_page, scheme):
         ("phone", {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2}),
     ],
 )
-def test_pictures_for_a_person_to_look_at(open_page, name, options):
+def test_pictures_for_a_person_to_look_at(board, name, options):
     path = Path(os.environ["XAIBENCH_PICTURES"]) / f"{name}.png"
-    open_page(**options).page.screenshot(path=path, full_page=True)
+    board(**options).page.screenshot(path=path, full_page=True)
     assert path.stat().st_size > 10_000
