@@ -5,7 +5,8 @@ from torch import nn
 from xaibench.classifier import TorchClassifier
 from xaibench.contracts import Batch
 from xaibench.errors import UsageError
-from xaibench_adapters.captum_gradients import InputXGradient, IntegratedGradients, Saliency
+from xaibench_adapters.path_gradients import IntegratedGradients
+from xaibench_adapters.pixel_gradients import InputXGradient, Saliency
 
 WEIGHTS = torch.tensor(
     [
@@ -67,11 +68,11 @@ def test_passes_are_as_many_as_the_method_needs(classifier, make_batch, channels
     assert (classifier.counters.forward, classifier.counters.backward) == (5 * passes, 5 * passes)
 
 
-def test_integrated_gradients_never_pass_more_images_at_once_than_the_batch(classifier, network, make_batch, channels):
+def test_integrated_gradients_fill_their_passes_across_steps_and_images(classifier, network, make_batch, channels):
     sizes = []
     network.register_forward_pre_hook(lambda _module, inputs: sizes.append(len(inputs[0])))
     IntegratedGradients(steps=9).explain(classifier, make_batch(5, channels))
-    assert sizes == [5] * 9
+    assert sizes == [8, 8, 8, 8, 8, 5]
 
 
 def test_saliency_agrees_with_finite_differences(classifier, network, make_batch, channels):

@@ -1,0 +1,139 @@
+"""Gradients gathered on a way from an image that shows nothing to the image itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from xaibench.contracts import ExplainerCard
+from xaibench.errors import UsageError
+from xaibench_adapters.drawing import Baselines, at_least, baseline, checked_baselines, generator, noisy, not_negative
+from xaibench_adapters.gradients import version_gradients
+
+if TYPE_CHECKING:
+    from xaibench.contracts import Batch, Classifier
+
+
+class IntegratedGradients:
+    """Gradients averaged on the straight way from a blank image, times the pixel, added over channels.
+
+    steps: places on the way (those of Gauss and Legendre); shade: the blank image's, from 0 (black) to 1.
+    """
+
+    card = ExplainerCard(
+        name="integrated-gradients",
+        version=2,
+        summary="Gradients averaged on the straight way from a black image, times the pixel, added over channels",
+        paper="Axiomatic Attribution for Deep Networks (Sundararajan et al., 2017)",
+        family="gradient",
+        sign="signed",
+        needs=frozenset({"gradients"}),
+        profiles={"quick": {"steps": 16}},
+    )
+
+    def __init__(self, steps: int = 50, shade: float = 0.0) -> None:
+        self.steps, self.shade = at_least(self.card.name, "steps", steps), shade
+
+    def explain(self, classifier: Classifier, batch: Batch) -> torch.Tensor:
+        """Heatmaps [B, H, W]."""
+        places, weights = np.polynomial.legendre.leggauss(self.steps)
+        places, weights = (places + 1) / 2, weights / 2  # from [-1, 1] to [0, 1]
+        way = batch.images - self.shade
+
+        def version(image: int, step: int) -> torch.Tensor:
+            return self.shade + way[image] * float(places[step])
+
+        sums = torch.zeros_like(batch.images)
+        for (image, step), gradient in version_gradients(classifier, batch, self.steps, version):
+            sums[image].add_(gradient, alpha=float(weights[step]))
+        return (sums * way).sum(dim=1)
+
+
+class GradientShap:
+    """Gradients at random places on the ways from random blank images, under noise, times the way.
+
+    samples: gradients for each map; baselines: "shades" of grey, uniform "noise", or "black"; noise: standard
+    deviation of what is added to the image, as a share of its range.
+    """
+
+    card = ExplainerCard(
+        name="gradient-shap",
+        summary="Gradients at random places on the ways from random blank images, times the way, averaged",
+        paper="A Unified Approach to Interpreting Model Predictions (Lundberg and Lee, 2017)",
+        family="gradient",
+        sign="signed",
+        stochastic=True,
+        needs=frozenset({"gradients"}),
+        default=False,
+        profiles={"quick": {"samples": 16}},
+    )
+
+    def __init__(self, samples: int = 50, baselines: Baselines = "shades", noise: float = 0.05) -> None:
+        self.samples = at_least(self.card.name, "samples", samples)
+        self.baselines = checked_baselines(self.card.name, baselines)
+        self.noise = not_negative(self.card.name, "noise", noise)
+
+    def explain(self, classifier: Classifier, batch: Batch) -> torch.Tensor:
+        """Heatmaps [B, H, W]."""
+
+        def ends(image: int, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+            start = baseline(batch, "gradient-shap", self.baselines, image, number, self.samples)
+            return start, noisy(batch, "gradient-shap-noise", image, number, self.noise)
+
+        def version(image: int, number: int) -> torch.Tensor:
+            source = generator(batch, "gradient-shap-place", image, number)
+            place = torch.rand((), generator=source, device=batch.images.device)
+            start, end = ends(image, number)
+            return torch.lerp(start, end, place)
+
+        sums = torch.zeros_like(batch.images)
+        for (image, number), gradient in version_gradients(classifier, batch, self.samples, version):
+            start, end = ends(image, number)
+            sums[image] += gradient * (end - start)
+        return (sums / self.samples).sum(dim=1)
+
+
+class BlurIG:
+    """Gradients gathered while the image comes into focus: no blank image, and no new structure on the way.
+
+    steps: places on the way; sigma: width of the blur at its start, as a share of the image's shorter side.
+    """
+
+    card = ExplainerCard(
+        name="blur-ig",
+        summary="Gradients gathered while a blurred image comes into focus, times the change, added over channels",
+        paper="Attribution in Scale and Space (Xu et al., 2020)",
+        family="gradient",
+        sign="signed",
+        needs=frozenset({"gradients"}),
+        default=False,
+        profiles={"quick": {"steps": 20}},
+    )
+
+    def __init__(self, steps: int = 50, sigma: float = 0.2) -> None:
+        self.steps = at_least(self.card.name, "steps", steps)
+        if not 0 < sigma < float("inf"):
+            raise UsageError(f"{self.card.name}: sigma is {sigma}; give a share of the image's side above 0.")
+        self.sigma = sigma
+
+    def explain(self, classifier: Classifier, batch: Batch) -> torch.Tensor:
+        """Heatmaps [B, H, W]."""
+        frames = [self.frames(image) for image in batch.images]
+
+        def middle(image: int, step: int) -> torch.Tensor:
+            return (frames[image][step] + frames[image][step + 1]) / 2
+
+        sums = torch.zeros_like(batch.images)
+        for (image, step), gradient in version_gradients(classifier, batch, self.steps, middle):
+            sums[image] += gradient * (frames[image][step + 1] - frames[image][step])
+        return sums.sum(dim=1)
+
+    def frames(self, image: torch.Tensor) -> torch.Tensor:
+        """The image from its most blurred to itself, [steps + 1, C, H, W]; beyond its edges it is black."""
+        widths = self.sigma * min(image.shape[1:]) * np.linspace(1, 0, self.steps + 1) ** 2
+        pixels = image.cpu().numpy()
+        blurred = [ndimage.gaussian_filter(pixels, (0, width, width), mode="constant") for width in widths]
+        return torch.from_numpy(np.stack(blurred)).to(image)
