@@ -100,7 +100,7 @@ class RescaleRule(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        if func in NO_RULE | PRODUCTS and len(_moving([*args, *kwargs.values()])) > (func in PRODUCTS):
+        if func in NO_RULE | PRODUCTS and len(moving([*args, *kwargs.values()])) > (func in PRODUCTS):
             raise UsageError(
                 f"DeepLift has no rule for {getattr(func, '__name__', func)}, which this network uses: what it "
                 "attributes would not add up to the change of the logit. Choose integrated-gradients."
@@ -121,7 +121,7 @@ def _out_of_place(func: Any, more: tuple[Any, ...], kwargs: dict[str, Any]) -> C
     return lambda values: func(values, *more, **kwargs)
 
 
-def _moving(values: list[Any]) -> list[torch.Tensor]:
+def moving(values: list[Any]) -> list[torch.Tensor]:
     """The tensors among arguments that depend on the image."""
     flat = [item for value in values for item in (value if isinstance(value, (list, tuple)) else [value])]
     return [item for item in flat if isinstance(item, torch.Tensor) and item.requires_grad]
