@@ -84,7 +84,7 @@ class Audit:
         return np.concatenate(parts)
 
     def _scored(self, case: Case, gates: Mask) -> Scores:
-        gate = self.witness.classifier.bind(np.ascontiguousarray(gates))
+        gate = self.witness.classifier.bind(gates.copy())  # reversed, one row would keep its negative stride
         with isolated_randomness(derive("audit", self.card["name"])), gate:
             answer = self.metric.score(case)
             return np.asarray(answer.values if isinstance(answer, Curved) else answer, dtype=np.float64)
