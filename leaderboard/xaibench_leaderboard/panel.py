@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -58,8 +58,6 @@ class Panel:
 
     def only(self, explainers: Sequence[str]) -> Panel:
         """The same for some of the explainers."""
-        if tuple(explainers) == self.explainers:
-            return self
         rows = [self.explainers.index(name) for name in explainers]
         measures = tuple(Measure(one.column, one.sums[rows], one.sizes) for one in self.measures)
         return Panel(self.labels, tuple(explainers), measures, self.patients, self.unranked, self.notes, self.limited)
@@ -97,7 +95,7 @@ def _panel(labels: Mapping[str, str], group: list[Result], audit: Mapping[str, A
     unranked |= {name: reason for name in names if name not in unranked and (reason := _sparse(table, name, columns))}
     gated = {name: reason for name in names if name not in unranked and (reason := _gated(table, name))}
     complete = tuple(name for name in names if name not in unranked and name not in gated)
-    patients = tuple(sorted({who for name in complete for column in columns for who in _owners(table, name, column)}))
+    patients = _patients(table, complete, columns)
     measures = [_measure(table, complete, column, patients) for column in columns] if complete else []
     notes += [
         f"{column.label} is left out: no image has a value from every explainer"
@@ -129,6 +127,12 @@ def _table(group: Iterable[Result], columns: tuple[Column, ...], stale: set[str]
             version = cards.get(kind, {}).get("version", 0)
             table.versions[kind, name] = max(table.versions.get((kind, name), version), version)
     return table
+
+
+def _patients(table: _Table, names: Sequence[str], columns: Sequence[Column]) -> tuple[str, ...]:
+    """All who have an image in any of the cells."""
+    tuples = {result.patients for name in names for column in columns for result in table.cells[name, column.label]}
+    return tuple(sorted({who for patients in tuples for who in patients}))
 
 
 def _taking_part(table: _Table, names: Sequence[str]) -> tuple[list[Column], list[str]]:
@@ -223,20 +227,20 @@ def _gated(table: _Table, name: str) -> str:
     return ""
 
 
-def _owners(table: _Table, name: str, column: Column) -> Iterable[str]:
-    return (who for result in table.cells[name, column.label] for who in result.patients)
-
-
 def _measure(table: _Table, names: Sequence[str], column: Column, patients: tuple[str, ...]) -> Measure | None:
     """None if no image has a value from every explainer."""
-    first = _joined(table, names[0], column)
-    ids = {image: at for at, image in enumerate(first[0])}
-    values = np.array([_aligned(_joined(table, name, column), ids, first[0]) for name in names])
+    rows = [_joined(table, name, column) for name in names]
+    first = rows[0]
+    if all(row.ids == first.ids for row in rows):
+        values = np.array([row.values for row in rows], dtype=np.float64)
+    else:
+        place = {image: at for at, image in enumerate(first.ids)}
+        values = np.array([_aligned(row, place) for row in rows])
     shared = ~np.isnan(values).any(axis=0)
     if not shared.any():
         return None
-    place = {who: at for at, who in enumerate(patients)}
-    index = np.array([place[who] for who in first[1]], dtype=np.intp)[shared]
+    number = {who: at for at, who in enumerate(patients)}
+    index = np.array([number[who] for who in first.patients], dtype=np.intp)[shared]
     sums, sizes = np.zeros((len(names), len(patients))), np.zeros(len(patients))
     seen = np.unique(index)
     sums[:, seen] = per_patient(values[:, shared], index) * (-1 if column.higher_is_better else 1)
@@ -244,24 +248,30 @@ def _measure(table: _Table, names: Sequence[str], column: Column, patients: tupl
     return Measure(column, sums, sizes)
 
 
-def _joined(table: _Table, name: str, column: Column) -> tuple[list[tuple[str, str]], list[str], list[float | None]]:
-    """Images (fold and id), patients and values over all folds."""
-    found = sorted(table.cells[name, column.label], key=lambda result: result.labels.get("fold", ""))
-    ids = [(result.labels.get("fold", ""), image) for result in found for image in result.ids]
-    return ids, [who for one in found for who in one.patients], [value for one in found for value in one.values]
+class _Joined(NamedTuple):
+    """The values of one explainer and metric over all folds."""
+
+    ids: Sequence[Any]  # fold and image; the image alone if there is but one fold
+    patients: Sequence[str]
+    values: Sequence[float | None]
 
 
-def _aligned(
-    row: tuple[list[tuple[str, str]], list[str], list[float | None]],
-    place: Mapping[tuple[str, str], int],
-    ids: list[tuple[str, str]],
-) -> Doubles:
-    """The values in the order of `ids`; NaN where there is none."""
-    values = np.array(row[2], dtype=np.float64)
-    if row[0] == ids:
-        return values
-    aligned: Doubles = np.full(len(ids), np.nan)
-    for image, value in zip(row[0], values, strict=True):
-        if image in place:
+def _joined(table: _Table, name: str, column: Column) -> _Joined:
+    found = table.cells[name, column.label]
+    if len(found) == 1:
+        return _Joined(found[0].ids, found[0].patients, found[0].values)
+    found = sorted(found, key=lambda result: result.labels.get("fold", ""))
+    return _Joined(
+        [(result.labels.get("fold", ""), image) for result in found for image in result.ids],
+        [who for result in found for who in result.patients],
+        [value for result in found for value in result.values],
+    )
+
+
+def _aligned(row: _Joined, place: Mapping[Any, int]) -> Doubles:
+    """The values at the places of their images; NaN where there is none."""
+    aligned: Doubles = np.full(len(place), np.nan)
+    for image, value in zip(row.ids, row.values, strict=True):
+        if image in place and value is not None:
             aligned[place[image]] = value
     return aligned

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from xaibench_leaderboard.ranking import Pareto
     from xaibench_leaderboard.statistics import Doubles
 
+DRAWS = 500  # for places, which are whole numbers; a mean has a thousand
 PATIENTS, BOARDS = "patients", "boards"
 
 
@@ -68,7 +69,7 @@ class Ranked:
     @cached_property
     def drawn(self) -> Doubles:
         """The same under every draw [replicates, explainers]."""
-        draws = resamples(self.panel.patients)
+        draws = resamples(self.panel.patients)[:DRAWS]
         shape = (len(draws), len(self.panel.explainers))
         counted = [family for family in self.families if self.weights.get(family, 0.0)]
         ranks = {family: np.zeros(shape) for family in counted}
@@ -95,25 +96,28 @@ class Ranked:
         blocks: Doubles = _steady(total[kept] / weight[kept])
         return blocks
 
+    def only(self, explainers: tuple[str, ...]) -> Ranked:
+        """Some of the explainers, ranked among themselves."""
+        return self if explainers == self.panel.explainers else Ranked(self.panel.only(explainers), self.weights)
+
     def _of(self, family: str) -> list[Measure]:
         return [one for one in self.panel.measures if one.family == family]
 
 
 def rankings_of(results: Results, weights: Mapping[str, float] = DEFAULT) -> Rankings:
     """Every ranking of the results."""
-    panels, boards = panels_of(results), boards_of(results)
-    return Rankings(
-        _overall(panels, boards, weights),
-        tuple(_ranking(panel, _boards_of(panel, boards), weights) for panel in panels),
-    )
+    boards = boards_of(results)
+    found = [Ranked(panel, weights) for panel in panels_of(results)]
+    each = tuple(_ranking(one, _boards_of(one.panel, boards)) for one in found)
+    return Rankings(_overall(found, boards, weights), each)
 
 
 def _boards_of(panel: Panel, boards: Iterable[Board]) -> list[Board]:
     return [board for board in boards if all(board.labels[name] == panel.labels[name] for name in PANEL)]
 
 
-def _ranking(panel: Panel, boards: Sequence[Board], weights: Mapping[str, float]) -> Ranking:
-    found = Ranked(panel, weights)
+def _ranking(found: Ranked, boards: Sequence[Board]) -> Ranking:
+    panel, weights = found.panel, found.weights
     enough = len(panel.patients) > 1
     standings = _standings(panel.explainers, found.means, found.drawn if enough else None, found.by_family)
     scores = found.blocks
@@ -174,14 +178,15 @@ def _ties(order: Sequence[int], drawn: Doubles | None) -> dict[int, int]:
     return groups
 
 
-def _overall(panels: Sequence[Panel], boards: Sequence[Board], weights: Mapping[str, float]) -> Ranking | None:
+def _overall(every: Sequence[Ranked], boards: Sequence[Board], weights: Mapping[str, float]) -> Ranking | None:
     """Over the boards that can be taken together, for the explainers that are ranked on all of these."""
+    panels = [one.panel for one in every]
     chosen, notes = _comparable(panels)
     common = set.intersection(*(set(panel.explainers) for panel in chosen)) if chosen else set()
     if len(chosen) < 2 or not common:
         return None
     names = tuple(sorted(common))
-    found = [Ranked(panel.only(names), weights) for panel in chosen]
+    found = [one.only(names) for one in every if one.panel in chosen]
     scores = np.array([one.means for one in found])
     families = dict.fromkeys(family for one in found for family in one.families)
     drawn = sum(one.drawn for one in found) / len(found)
@@ -293,7 +298,8 @@ def _with_quality(standings: Iterable[Standing], qualities: Mapping[str, float])
 
 def _goodness(panel: Panel) -> Doubles:
     """Means [metrics, explainers] of which more is better."""
-    return np.array([_steady(-one.sums.sum(axis=1)) for one in panel.measures]).reshape(-1, len(panel.explainers))
+    means = [_steady(-one.sums.sum(axis=1)) for one in panel.measures]
+    return np.array(means).reshape(len(means), len(panel.explainers))
 
 
 def _drawn(measure: Measure, draws: Doubles) -> Doubles:
