@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -11,14 +11,11 @@ from torch.utils.checkpoint import checkpoint
 
 from xaibench.contracts import ModelCard
 from xaibench_models.preprocessing import Preprocessing
-from xaibench_models.recipes import QUICK, checked
-from xaibench_models.resnet import deepest_stage, resnet50
-from xaibench_models.trainer import train
+from xaibench_models.resnet import resnet50
+from xaibench_models.trained import TrainedModel, deepest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from xaibench.contracts import Task, Workshop
+    from xaibench.contracts import Task
 
 # Most attention weights that are held at once, whatever the batch and the image size.
 WEIGHTS_AT_ONCE = 2**25
@@ -65,40 +62,62 @@ def _weigh(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> t
 
 
 class HMCNet(nn.Module):
-    """The network. The modules of the ResNet keep torchvision's names."""
+    """The network. The modules of the ResNet keep torchvision's names.
 
-    def __init__(self, classes: int, scaled: bool) -> None:
+    hierarchical: the first two stages attend to themselves. multiscale: the last two attend to the stage before.
+    """
+
+    def __init__(self, classes: int, scaled: bool, hierarchical: bool = True, multiscale: bool = True) -> None:
         super().__init__()
         self.preprocessing = Preprocessing((0.5,) * 3, (0.5,) * 3)
         trunk = resnet50(classes)
         self.conv1, self.bn1, self.relu, self.maxpool = trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool
-        self.layer1, self.ha1 = trunk.layer1, Attention(256, scaled)
-        self.layer2, self.ha2 = trunk.layer2, Attention(512, scaled)
-        self.layer3, self.match23, self.ca23 = trunk.layer3, nn.Conv2d(512, 1024, 1), Attention(1024, scaled)
-        self.layer4, self.match34, self.ca34 = trunk.layer4, nn.Conv2d(1024, 2048, 1), Attention(2048, scaled)
+        self.layer1, self.layer2, self.layer3, self.layer4 = trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4
+        self.ha1 = Attention(256, scaled) if hierarchical else None
+        self.ha2 = Attention(512, scaled) if hierarchical else None
+        self.match23 = nn.Conv2d(512, 1024, 1) if multiscale else None
+        self.ca23 = Attention(1024, scaled) if multiscale else None
+        self.match34 = nn.Conv2d(1024, 2048, 1) if multiscale else None
+        self.ca34 = Attention(2048, scaled) if multiscale else None
         self.avgpool, self.fc = trunk.avgpool, trunk.fc
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images [B, C, H, W] in [0, 1] -> logits [B, K]."""
         x0 = self.maxpool(self.relu(self.bn1(self.conv1(self.preprocessing(images)))))
-        x1 = self.layer1(x0)
-        x1 = self.ha1(x1, x1)
-        x2 = self.layer2(x1)
-        x2 = self.ha2(x2, x2)
-        x3 = self.layer3(x2)
-        x3 = self.ca23(x3, _resized(self.match23(x2), x3))
-        x4 = self.layer4(x3)
-        x4 = self.ca34(x4, _resized(self.match34(x3), x4))
+        x1 = _within(self.ha1, self.layer1(x0))
+        x2 = _within(self.ha2, self.layer2(x1))
+        x3 = _across(self.ca23, self.match23, self.layer3(x2), x2)
+        x4 = _across(self.ca34, self.match34, self.layer4(x3), x3)
         logits: torch.Tensor = self.fc(self.avgpool(x4).flatten(1))
         return logits
 
 
-def _resized(maps: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Bilinear: at half the size that is the mean of four neighbours. The paper does not name its interpolation."""
-    return F.interpolate(maps, size=like.shape[-2:], mode="bilinear", align_corners=False)
+def _within(attention: Attention | None, maps: torch.Tensor) -> torch.Tensor:
+    """A stage that attends to itself; without attention it stays as it is."""
+    return maps if attention is None else attention(maps, maps)
 
 
-class HMC:
+def _across(
+    attention: Attention | None, match: nn.Conv2d | None, maps: torch.Tensor, before: torch.Tensor
+) -> torch.Tensor:
+    """A stage that attends to the one before it, which is brought to its channels and size.
+
+    Bilinear: at half the size that is the mean of four neighbours. The paper does not name its interpolation.
+    """
+    if attention is None or match is None:
+        return maps
+    context = F.interpolate(match(before), size=maps.shape[-2:], mode="bilinear", align_corners=False)
+    found: torch.Tensor = attention(maps, context)
+    return found
+
+
+PAPER = (
+    "HMC-net: a ResNet fused hierarchical multi-scale cross-attention architecture for mammographic breast malignancy "
+    "recognition incorporating explainable AI"
+)
+
+
+class HMC(TrainedModel):
     """HMC-Net from the paper's equations; it comes to 33.1 million parameters, where its Table 2 says 45.
 
     scaled: divide by the root of the keys' size before the softmax, as equations 11 and 14 say (equation 5 does not).
@@ -106,23 +125,41 @@ class HMC:
 
     card = ModelCard(
         name="hmc",
-        summary="HMC-Net: ResNet-50 with hierarchical self-attention and multi-scale cross-attention, from scratch",
-        paper="HMC-net: a ResNet fused hierarchical multi-scale cross-attention architecture for mammographic breast "
-        "malignancy recognition incorporating explainable AI",
+        summary="HMC-Net: ResNet-50 with hierarchical self-attention and multi-scale cross-attention",
+        paper=PAPER,
     )
+    imagenet = "ResNet50_Weights.IMAGENET1K_V2"  # of its trunk; the paper trains from scratch
+    fresh = ("fc.", "ha1.", "ha2.", "match23.", "ca23.", "match34.", "ca34.")
+    hierarchical, multiscale = True, True
 
-    def __init__(self, *, scaled: bool = True, epochs: int | None = None) -> None:
+    def __init__(
+        self, *, scaled: bool = True, weights: str = "none", checkpoint: str = "", epochs: int | None = None
+    ) -> None:
+        super().__init__(weights=weights, checkpoint=checkpoint, epochs=epochs)
         self.scaled = scaled
-        self.recipe = checked(QUICK, epochs=epochs)
 
-    def build(self, task: Task) -> nn.Module:
+    def network(self, task: Task) -> nn.Module:
         """Random weights, one logit per class."""
-        return HMCNet(len(task.classes), self.scaled)
-
-    def prepare(self, network: nn.Module, task: Task, fold: int, workshop: Workshop) -> Mapping[str, Any]:
-        """Train from scratch."""
-        return train(network, task, fold, workshop, self.recipe, self.card.name)
+        return HMCNet(len(task.classes), self.scaled, self.hierarchical, self.multiscale)
 
     def cam_layer(self, task: Task) -> str | None:
         """What attention made of the deepest stage whose grid is fine enough: the paper's CA34 at 224 px."""
-        return ("ha1", "ha2", "ca23", "ca34")[deepest_stage(task) - 1]
+        first, second = ("ha1", "ha2") if self.hierarchical else ("layer1", "layer2")
+        third, fourth = ("ca23", "ca34") if self.multiscale else ("layer3", "layer4")
+        return deepest(task, ((first, 4), (second, 8), (third, 16), (fourth, 32)))
+
+
+class HMCHierarchical(HMC):
+    """Its ablation with the self-attention of the first two stages alone."""
+
+    card = ModelCard(
+        name="hmc-hierarchical", summary="HMC-Net without cross-attention: the paper's ablation", paper=PAPER
+    )
+    multiscale = False
+
+
+class HMCMultiscale(HMC):
+    """Its ablation with the cross-attention of the last two stages alone."""
+
+    card = ModelCard(name="hmc-multiscale", summary="HMC-Net without self-attention: the paper's ablation", paper=PAPER)
+    hierarchical = False

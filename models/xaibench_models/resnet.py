@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from torchvision.models import resnet  # type: ignore[import-untyped]
 
 from xaibench.contracts import ModelCard
 from xaibench_models.preprocessing import Preprocessing
-from xaibench_models.recipes import QUICK, checked
-from xaibench_models.trainer import train
+from xaibench_models.trained import TrainedModel, deepest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import torch
 
-    from xaibench.contracts import Task, Workshop
+    from xaibench.contracts import Task
 
 PAPER = "He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, CVPR 2016"
 
-# Strides of layer1 to layer4.
-STRIDES = (4, 8, 16, 32)
-SMALLEST_GRID = 7
+STAGES = (("layer1", 4), ("layer2", 8), ("layer3", 16), ("layer4", 32))  # with their strides
 
 
 class BasicBlock(resnet.BasicBlock):  # type: ignore[misc]
@@ -80,59 +76,52 @@ def resnet18(classes: int) -> ResNet:
     return ResNet(BasicBlock, (2, 2, 2, 2), classes)
 
 
+def resnet34(classes: int) -> ResNet:
+    """34 layers, random weights."""
+    return ResNet(BasicBlock, (3, 4, 6, 3), classes)
+
+
 def resnet50(classes: int) -> ResNet:
     """50 layers, random weights."""
     return ResNet(Bottleneck, (3, 4, 6, 3), classes)
 
 
-def deepest_stage(task: Task) -> int:
-    """The stage, 1 to 4, whose output CAM methods weigh: the deepest with a grid of at least 7x7.
-
-    Deeper features tell classes apart better, but a heatmap is only as fine as its grid. 7x7 is what the last stage
-    has at 224 px, for which these networks were made; at 128 px it would have 4x4, coarser than most lesions, and the
-    stage before has 8x8.
-    """
-    side = min(task.shape[1:])
-    fine = [stage for stage, stride in enumerate(STRIDES, 1) if math.ceil(side / stride) >= SMALLEST_GRID]
-    return max(fine, default=1)
-
-
-class _TrainedResNet:
-    """What the ResNet plugins have in common."""
-
-    card: ClassVar[ModelCard]
-
-    def __init__(self, *, epochs: int | None = None) -> None:
-        self.recipe = checked(QUICK, epochs=epochs)
-
-    def prepare(self, network: nn.Module, task: Task, fold: int, workshop: Workshop) -> Mapping[str, Any]:
-        """Train from scratch."""
-        return train(network, task, fold, workshop, self.recipe, self.card.name)
+class _TrainedResNet(TrainedModel):
+    fresh = ("fc.",)
 
     def cam_layer(self, task: Task) -> str | None:
         """The deepest stage whose grid is fine enough."""
-        return f"layer{deepest_stage(task)}"
+        return deepest(task, STAGES)
 
 
 class ResNet18(_TrainedResNet):
     """The smallest ResNet."""
 
-    card = ModelCard(
-        name="resnet18", summary="ResNet-18, trained from scratch on the task", paper=PAPER, licence="BSD-3-Clause"
-    )
+    card = ModelCard(name="resnet18", summary="ResNet-18", paper=PAPER, licence="BSD-3-Clause")
+    imagenet = "ResNet18_Weights.IMAGENET1K_V1"
 
-    def build(self, task: Task) -> nn.Module:
+    def network(self, task: Task) -> nn.Module:
         """Random weights, one logit per class."""
         return resnet18(len(task.classes))
+
+
+class ResNet34(_TrainedResNet):
+    """The deepest ResNet of plain blocks."""
+
+    card = ModelCard(name="resnet34", summary="ResNet-34", paper=PAPER, licence="BSD-3-Clause")
+    imagenet = "ResNet34_Weights.IMAGENET1K_V1"
+
+    def network(self, task: Task) -> nn.Module:
+        """Random weights, one logit per class."""
+        return resnet34(len(task.classes))
 
 
 class ResNet50(_TrainedResNet):
     """The usual backbone in breast imaging."""
 
-    card = ModelCard(
-        name="resnet50", summary="ResNet-50, trained from scratch on the task", paper=PAPER, licence="BSD-3-Clause"
-    )
+    card = ModelCard(name="resnet50", summary="ResNet-50", paper=PAPER, licence="BSD-3-Clause")
+    imagenet = "ResNet50_Weights.IMAGENET1K_V2"
 
-    def build(self, task: Task) -> nn.Module:
+    def network(self, task: Task) -> nn.Module:
         """Random weights, one logit per class."""
         return resnet50(len(task.classes))
