@@ -40,35 +40,36 @@ def segment(
     count: int = 100,
     compactness: float = 10.0,
     iterations: int = 10,
+    sigma: float = 1.0,
     seed: int = 0,
 ) -> Labels:
     """Label the pixels of an image [C, H, W] by segment: [H, W], from 0 on without gaps.
 
     `count` is how many segments `slic` and `grid` aim at; `quickshift` and `felzenszwalb` find their own number, with
-    the parameters that LIME uses. `compactness` and `iterations` are those of SLIC. Only quickshift, which breaks
-    ties at random, needs the seed.
+    the parameters that LIME uses. `compactness`, `iterations` and `sigma`, by how many pixels the image is smoothed
+    first, are those of SLIC; without smoothing, noise tears its segments to shreds, which it then melts into few or
+    one. Only quickshift, which breaks ties at random, needs the seed.
     """
-    check(method, count, compactness, iterations)
+    check(method, count, compactness, iterations, sigma)
     if not np.isfinite(image).all():
         raise DataError("An image with NaN or infinite pixels cannot be segmented; see to the data.")
-    parameters = (method, count, compactness, iterations, seed if method == "quickshift" else 0)
-    key = (_digest(image), image.shape, parameters)
+    key = (_digest(image), image.shape, method, count, compactness, iterations, sigma, seed * (method == "quickshift"))
     if (labels := _cache.get(key)) is None:
-        labels = _contiguous(_found(image, method, count, compactness, iterations, seed))
+        labels = _contiguous(_found(image, method, count, compactness, iterations, sigma, seed))
         while len(_cache) >= KEPT:
             _cache.pop(next(iter(_cache)), None)
         _cache[key] = labels
     return labels.copy()  # whoever writes into it must not spoil it for the next
 
 
-def check(method: str, count: int, compactness: float = 10.0, iterations: int = 10) -> None:
+def check(method: str, count: int, compactness: float = 10.0, iterations: int = 10, sigma: float = 1.0) -> None:
     """Refuse parameters that no image can be segmented with: an explainer does so when it is made."""
     if method not in METHODS:
         raise UsageError(f"Segmentation {method!r} is not known; choose one of: {', '.join(METHODS)}.")
-    if count < 1 or iterations < 1 or not compactness > 0:
+    if count < 1 or iterations < 1 or not compactness > 0 or not 0 <= sigma < np.inf:
         raise UsageError(
-            f"Segments: count is {count}, iterations {iterations}, compactness {compactness}; "
-            "count and iterations must be 1 or more, compactness above 0."
+            f"Segments: count is {count}, iterations {iterations}, compactness {compactness}, sigma {sigma}; "
+            "count and iterations must be 1 or more, compactness above 0, sigma not negative."
         )
 
 
@@ -86,7 +87,7 @@ def segment_masks(
 
 
 def _found(
-    image: Floats, method: Segmentation, count: int, compactness: float, iterations: int, seed: int
+    image: Floats, method: Segmentation, count: int, compactness: float, iterations: int, sigma: float, seed: int
 ) -> NDArray[np.integer]:
     if method == "grid":
         return _grid(image.shape[1:], count)
@@ -94,7 +95,7 @@ def _found(
     picture = np.ascontiguousarray(channels.transpose(1, 2, 0), dtype=np.float64)
     found: NDArray[np.integer]
     if method == "slic":
-        found = segmentation.slic(picture, count, compactness, iterations, start_label=0, channel_axis=-1)
+        found = segmentation.slic(picture, count, compactness, iterations, sigma, start_label=0, channel_axis=-1)
     elif method == "felzenszwalb":
         with warnings.catch_warnings():
             # It says so of every image with more than three channels, and does it right.

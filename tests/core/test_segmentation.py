@@ -31,7 +31,7 @@ def test_labels_cover_the_image_from_0_on_without_gaps(method, channels):
 
 def test_slic_keeps_to_the_edges_of_the_picture():
     """Each segment lies in one quarter: no label is shared between two."""
-    labels = segment(picture(), "slic", count=20, compactness=1)
+    labels = segment(picture(), "slic", count=20, compactness=1, sigma=0)
     quarters = [labels[rows, columns] for rows in (slice(24), slice(24, 48)) for columns in (slice(20), slice(20, 40))]
     assert sum(len(np.unique(quarter)) for quarter in quarters) == labels.max() + 1
 
@@ -61,6 +61,12 @@ def test_the_grid_is_as_square_as_the_image_allows():
 def test_a_grid_finer_than_the_pixels_has_a_segment_per_pixel():
     labels = segment(np.zeros((1, 2, 3), dtype=np.float32), "grid", count=1000)
     np.testing.assert_array_equal(labels, [[0, 1, 2], [3, 4, 5]])
+
+
+def test_slic_cuts_noise_into_about_as_many_segments_as_asked_only_because_it_smooths():
+    noise = np.random.default_rng(0).random((1, 64, 64), dtype=np.float32)
+    assert segment(noise, "slic", count=64).max() + 1 >= 48
+    assert segment(noise, "slic", count=64, sigma=0.0).max() + 1 <= 8
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
@@ -119,6 +125,7 @@ def test_nan_is_refused():
         ({"compactness": 0.0}, "compactness 0.0"),
         ({"compactness": float("nan")}, "compactness nan"),
         ({"iterations": 0}, "iterations 0"),
+        ({"sigma": -1.0}, "sigma -1.0"),
     ],
 )
 def test_parameters_that_cannot_be_are_refused(given, message):
