@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from xaibench_leaderboard.statistics import Doubles
 
 DRAWS = 500  # for places, which are whole numbers; a mean has a thousand
+DIGITS = 9  # of a mean rank: beyond these, equals differ by the order of their sums
 PATIENTS, BOARDS = "patients", "boards"
 
 
@@ -93,7 +94,7 @@ class Ranked:
             total += own * np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
             weight += own
         kept = weight[:, 0] > 0
-        blocks: Doubles = _steady(total[kept] / weight[kept])
+        blocks: Doubles = np.round(total[kept] / weight[kept], DIGITS)
         return blocks
 
     def only(self, explainers: tuple[str, ...]) -> Ranked:
@@ -141,7 +142,7 @@ def _standings(
     explainers: Sequence[str], means: Doubles, drawn: Doubles | None, families: Mapping[str, Doubles]
 ) -> list[Standing]:
     """In the order of mean ranks, then of names."""
-    means = _steady(means)
+    means = np.round(means, DIGITS)
     order = sorted(range(len(explainers)), key=lambda at: (means[at], explainers[at]))
     places, ties = ranked(means), _ties(order, drawn)
     lows, highs = _place_intervals(drawn) if drawn is not None else (None, None)
@@ -163,7 +164,7 @@ def _standings(
 def _place_intervals(drawn: Doubles) -> tuple[Doubles, Doubles]:
     """The places within which 95 % of the draws put each explainer, rounded outwards."""
     tail = (1 - LEVEL) / 2
-    low, high = np.quantile(ranked(_steady(drawn)), [tail, 1 - tail], axis=0)
+    low, high = np.quantile(ranked(np.round(drawn, DIGITS)), [tail, 1 - tail], axis=0)
     return np.floor(low), np.ceil(high)
 
 
@@ -187,7 +188,7 @@ def _overall(every: Sequence[Ranked], boards: Sequence[Board], weights: Mapping[
         return None
     names = tuple(sorted(common))
     found = [one.only(names) for one in every if one.panel in chosen]
-    scores = np.array([one.means for one in found])
+    scores = np.round([one.means for one in found], DIGITS)
     families = dict.fromkeys(family for one in found for family in one.families)
     drawn = sum(one.drawn for one in found) / len(found)
     by_family = {
@@ -205,8 +206,8 @@ def _overall(every: Sequence[Ranked], boards: Sequence[Board], weights: Mapping[
         notes=tuple(notes),
         limited=any(panel.limited for panel in chosen),
         patients=len(chosen),
-        critical=critical_difference(names, _steady(scores), BOARDS),
-        pairwise=pairwise(names, _steady(scores), BOARDS),
+        critical=critical_difference(names, scores, BOARDS),
+        pairwise=pairwise(names, scores, BOARDS),
         agreement=agreement_of_boards([one for one in agreements if one]),
         pareto=(),
     )
@@ -309,7 +310,7 @@ def _drawn(measure: Measure, draws: Doubles) -> Doubles:
 
 
 def _steady(values: Doubles) -> Doubles:
-    """Numbers without the last bits, in which equals differ by the order of their sums."""
+    """Scores, however large or small, without the last bits, in which equals differ by the order of their sums."""
     largest = float(np.abs(values).max(initial=0.0))
     if largest == 0:
         return values
