@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from xaibench.seeds import derive
 from xaibench.variants import SHIFT, Variant, depth
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 
 class Unshifted(nn.Module):
@@ -34,34 +35,26 @@ class Unshifted(nn.Module):
         self.inner.set_gate(masks)  # type: ignore[operator]  # promised by the model's card
 
 
-def varied(network: nn.Module, variant: Variant, seed: int, probe: Callable[[nn.Module], None]) -> nn.Module:
-    """The network of a variant, made of the one given; `probe` passes one image through it."""
-    if variant.kind == "shifted":
-        return Unshifted(network)
-    if variant.kind in ("cascade", "independent"):
-        forget(network, variant, seed, probe)
-    return network
-
-
 def inside(variant: Variant, name: str | None) -> str | None:
     """What the layer of this name is called in the network of a variant."""
     return f"inner.{name}" if name is not None and variant.kind == "shifted" else name
 
 
 @torch.no_grad()
-def forget(network: nn.Module, variant: Variant, seed: int, probe: Callable[[nn.Module], None]) -> None:
-    """Initialise anew the share of the layers nearest to the output that the variant says, or the last of these alone.
+def forgetful(network: nn.Module, layers: Sequence[str], variant: Variant, seed: int) -> nn.Module:
+    """A copy of which a share of the layers is initialised anew: the first of those named, or the last of these alone.
 
     The draws of a layer depend on its name and on nothing else: more of a cascade contains less of it.
     """
-    layers = from_the_output(network, probe)
     if not layers:
         msg = f"the network has no parameters to forget ({variant.name})"
         raise Unsupported(msg)
+    copied = copy.deepcopy(network)
     reached = layers[: depth(variant.number, len(layers))]
     for name in reached if variant.kind == "cascade" else reached[-1:]:
         with isolated_randomness(derive("forget", seed, name)):
-            _initialise(network.get_submodule(name))
+            _initialise(copied.get_submodule(name))
+    return copied
 
 
 def from_the_output(network: nn.Module, probe: Callable[[nn.Module], None]) -> list[str]:

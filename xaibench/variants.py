@@ -67,15 +67,20 @@ class Variant:
         return self.kind in ("retrained", "shuffled-labels")
 
     @property
+    def spoils(self) -> bool:
+        """Whether layers of the network are initialised anew."""
+        return self.kind in ("cascade", "independent")
+
+    @property
     def network(self) -> str:
         """Which network it is made with; those of one name share it."""
-        own = self.trains or self.kind in ("cascade", "independent", "shifted")
+        own = self.trains or self.spoils or self.kind == "shifted"
         return self.name if own else ""
 
     @property
     def may_be_flat(self) -> bool:
         """Whether a map without contrast is an answer: that of a spoilt network, or for a class that is not there."""
-        return self.kind in ("cascade", "independent", "shuffled-labels", "target")
+        return self.spoils or self.kind in ("shuffled-labels", "target")
 
 
 PLAIN = Variant()

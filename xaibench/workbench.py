@@ -14,7 +14,7 @@ import torch
 from xaibench.caching import cache_root
 from xaibench.classifier import TorchClassifier
 from xaibench.identity import key_of, task_identity
-from xaibench.networks import inside, varied
+from xaibench.networks import Unshifted, forgetful, from_the_output, inside
 from xaibench.orders import Order
 from xaibench.registry import Loaded, create
 from xaibench.selection import ordered
@@ -23,7 +23,7 @@ from xaibench.variants import Variant, order_of, parse
 from xaibench.weights import load
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import nn
 
@@ -52,6 +52,7 @@ class Workbench:
         self._samples: OrderedDict[tuple[str, str], Sample] = OrderedDict()
         self._sample_bytes = 0
         self._classifiers: OrderedDict[str, TorchClassifier] = OrderedDict()
+        self._originals: dict[str, tuple[nn.Module, list[str]]] = {}  # by weights: the network, and its layers in order
 
     @functools.cache  # noqa: B019  # a workbench lives as long as its process
     def plugin(self, group: str, reference: str) -> Loaded:
@@ -98,16 +99,13 @@ class Workbench:
     def _load_classifier(self, cell: Cell, variant: Variant) -> TorchClassifier:
         model = self.plugin("models", cell.references["model"])
         task = self.plugin("tasks", cell.references["task"])
-        order = order_of(variant, Order(model, task, cell.identity["fold"], cell.identity["seed"]))
-        file, digest = cell.references.get("weights"), cell.identity.get("own_weights", cell.identity["weights"])
         gated = "masks" in model.card["needs"]
 
         def probe(network: nn.Module) -> None:
             self._warm_up(TorchClassifier(network, task.plugin.classes, None, needs_gate=gated), task.plugin)
 
-        network = load(order, digest, Path(file) if file else None)
         classifier = TorchClassifier(
-            varied(network, variant, cell.identity["seed"], probe),
+            self._network(cell, variant, Order(model, task, cell.identity["fold"], cell.identity["seed"]), probe),
             task.plugin.classes,
             inside(variant, model.plugin.cam_layer(task.plugin)),
             device=self.setting.device,
@@ -117,6 +115,22 @@ class Workbench:
         )
         self._warm_up(classifier, task.plugin)
         return classifier
+
+    def _network(self, cell: Cell, variant: Variant, order: Order, probe: Callable[[nn.Module], None]) -> nn.Module:
+        """The network of a variant. Those that are spoilt are copies of one that is kept, for there are many."""
+        file, digest = cell.references.get("weights"), cell.identity.get("own_weights", cell.identity["weights"])
+
+        def loaded() -> nn.Module:
+            return load(order_of(variant, order), digest, Path(file) if file else None)
+
+        if not variant.spoils:
+            return Unshifted(loaded()) if variant.kind == "shifted" else loaded()
+        if digest not in self._originals:
+            self._originals.clear()
+            network = loaded()
+            self._originals[digest] = (network, from_the_output(network, probe))
+        original, layers = self._originals[digest]
+        return forgetful(original, layers, variant, cell.identity["seed"])
 
     def _warm_up(self, classifier: TorchClassifier, task: Task) -> None:
         """One pass that nobody measures: the first one pays for loading kernels. One image always fits."""

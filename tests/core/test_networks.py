@@ -1,7 +1,5 @@
 """Networks that are spoilt on purpose, layer by layer, or given another zero."""
 
-import copy
-
 import pytest
 import torch
 from torch import nn
@@ -9,7 +7,7 @@ from torch import nn
 from xaibench.errors import Unsupported
 from xaibench.guard import Guard
 from xaibench.isolation import isolated_randomness
-from xaibench.networks import Unshifted, forget, from_the_output
+from xaibench.networks import Unshifted, forgetful, from_the_output
 from xaibench.seeds import derive
 from xaibench.variants import SHIFT, depth, parse
 
@@ -53,8 +51,9 @@ def changed(network, before):
     }
 
 
-def state(network):
-    return copy.deepcopy(network.state_dict())
+def spoilt(name, seed=0, network=None):
+    network = network or branches()
+    return forgetful(network, from_the_output(network, probe), parse(name), seed)
 
 
 def test_layers_are_counted_from_the_output_in_the_order_they_are_used():
@@ -97,53 +96,50 @@ def test_looking_at_the_order_leaves_no_trace():
     ],
 )
 def test_a_cascade_forgets_all_layers_down_to_its_depth_and_an_independent_variant_the_last_of_them(name, expected):
+    assert changed(spoilt(name), branches().state_dict()) == expected
+
+
+def test_the_network_itself_is_left_as_it_was():
     network = branches()
-    before = state(network)
-    forget(network, parse(name), 0, probe)
-    assert changed(network, before) == expected
+    guard = Guard(network)
+    spoilt("cascade:100", network=network)
+    assert guard.changes() == ""
 
 
 def test_statistics_are_forgotten_too():
-    network = branches()
-    forget(network, parse("cascade:17"), 0, probe)
-    assert not network.norm.running_mean.any()
+    assert branches().norm.running_mean.all()
+    assert not spoilt("cascade:17").norm.running_mean.any()
 
 
 def test_a_layer_is_drawn_as_it_would_draw_itself_and_others_as_large_as_before():
-    network, twin = branches(), branches()
-    forget(network, parse("cascade:100"), 5, probe)
+    found, twin = spoilt("cascade:100", seed=5), branches()
     for name in ("head", "first"):
         with isolated_randomness(derive("forget", 5, name)):
             twin.get_submodule(name).reset_parameters()
-        assert torch.equal(network.get_submodule(name).weight, twin.get_submodule(name).weight)
+        assert torch.equal(found.get_submodule(name).weight, twin.get_submodule(name).weight)
     with isolated_randomness(derive("forget", 5, "")):
-        assert torch.equal(network.token, torch.randn(1, 1, 4)), "it was made of ones"
+        assert torch.equal(found.token, torch.randn(1, 1, 4)), "it was made of ones"
 
 
 def test_a_deeper_cascade_holds_the_shallower_one_and_each_layer_alone():
-    shallow, deep, alone = branches(), branches(), branches()
-    forget(shallow, parse("cascade:34"), 0, probe)
-    forget(deep, parse("cascade:100"), 0, probe)
-    forget(alone, parse("independent:80"), 0, probe)
+    shallow, deep, alone = spoilt("cascade:34"), spoilt("cascade:100"), spoilt("independent:80")
     assert torch.equal(shallow.head.weight, deep.head.weight)
     assert torch.equal(alone.first.weight, deep.first.weight)
 
 
 def test_the_run_decides_what_is_drawn_and_nothing_else():
-    first, again, other = branches(), branches(), branches()
-    forget(first, parse("cascade:100"), 0, probe)
+    first, network = spoilt("cascade:100"), branches()
     torch.manual_seed(99)
     before = torch.random.get_rng_state()
-    forget(again, parse("cascade:100"), 0, probe)
+    again = spoilt("cascade:100", network=network)
     assert torch.equal(before, torch.random.get_rng_state()), "no global generator has moved"
-    forget(other, parse("cascade:100"), 1, probe)
     assert not changed(again, first.state_dict())
-    assert "first" in changed(other, first.state_dict())
+    assert "first" in changed(spoilt("cascade:100", seed=1), first.state_dict())
 
 
 def test_a_network_without_parameters_has_nothing_to_forget():
     with pytest.raises(Unsupported, match="no parameters to forget"):
-        forget(nn.Sequential(nn.Flatten(), nn.ReLU()), parse("cascade:100"), 0, probe)
+        spoilt("cascade:100", network=nn.Sequential(nn.Flatten(), nn.ReLU()))
 
 
 @pytest.mark.parametrize(("percent", "layers", "expected"), [(1, 6, 1), (50, 6, 3), (51, 6, 4), (100, 6, 6), (1, 1, 1)])

@@ -224,6 +224,8 @@ def not_audited(why: str) -> dict[str, Any]:
 def _no_witness(loaded: Loaded) -> str:
     if "normal" in loaded.card["needs"]:
         return "it is measured on images without a lesion, where no map is known to be better"
+    if "additive" in loaded.card["needs"]:
+        return "it is measured on maps that promise a sum, and the maps whose order is known promise none"
     return f"its region, {loaded.card['region']}, is not what the provable model sees" if loaded.card["region"] else ""
 
 
