@@ -119,7 +119,8 @@ class Quantus:
             raise UsageError(f"quantus: {error}. Install it with: pip install 'xaibench[quantus]'") from error
         factory = getattr(quantus, self.metric)
         options = dict(self.options)
-        if "features_in_step" in inspect.signature(factory).parameters:
+        # NonSensitivity can only step by one pixel (docs/quantus.md).
+        if "features_in_step" in inspect.signature(factory).parameters and self.metric != "NonSensitivity":
             options.setdefault("features_in_step", step(pixels, self.steps))
         return factory(disable_warnings=True, display_progressbar=False, **options)
 
