@@ -78,12 +78,19 @@ def select(group: str, text: str, profile: str = "") -> list[Loaded | Broken]:
     for item in split_list(text):
         if is_pattern(item):
             found = [attempt(plugin, profile) for plugin in matching(group, item)]
-            found = [row for row in found if item != DEFAULT or isinstance(row, Broken) or row.card["default"]]
+            found = [
+                row for row in found if item != DEFAULT or isinstance(row, Broken) or is_default(row.card, profile)
+            ]
         else:
             found = [create(group, item, profile)]
         for row in found:
             rows.setdefault(row.reference, row)
     return list(rows.values())
+
+
+def is_default(card: Mapping[str, Any], profile: str) -> bool:
+    """Whether a plugin takes part where nobody names any."""
+    return bool(card["default"]) and not (profile == "quick" and card["dear"])
 
 
 # ------------------------------------------------------------------------------------------------------------- finding

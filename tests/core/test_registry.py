@@ -5,7 +5,7 @@ import pytest
 
 from xaibench.errors import BrokenPlugin, DataError, UsageError
 from xaibench.references import Reference, parse
-from xaibench.registry import Broken, Loaded, create, plugins, select, spelled_out
+from xaibench.registry import Broken, Loaded, create, is_default, plugins, select, spelled_out
 
 MINE = '''
 from __future__ import annotations
@@ -297,6 +297,15 @@ def test_default_is_every_plugin_whose_card_does_not_decline():
     chosen = select("metrics", "default")
     assert {row.name for row in chosen} == {row.name for row in select("metrics", "all") if row.card["default"]}
     assert {"iou", "seconds"} <= {row.name for row in chosen} <= everything
+
+
+def test_what_is_dear_is_no_default_of_a_quick_run(mine):
+    reference = f"{mine}:Mine"
+    assert not create("explainers", reference).card["dear"]
+    assert is_default({"default": True, "dear": True}, "standard")
+    assert not is_default({"default": True, "dear": True}, "quick")
+    assert not is_default({"default": False, "dear": False}, "standard")
+    assert is_default({"default": True, "dear": False}, "quick")
 
 
 def test_what_is_named_twice_is_taken_once_and_in_the_order_of_naming(installed):
