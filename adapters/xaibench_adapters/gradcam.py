@@ -50,8 +50,10 @@ class CamExplainer:
 
 
 def enlarged(cams: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Maps [B, h, w] as large as the image."""
-    return F.interpolate(cams.unsqueeze(1), size, mode="bilinear", align_corners=False).squeeze(1)
+    """Maps [B, h, w] as large as the image. A flat one stays flat: interpolation would round it to a pattern."""
+    large = F.interpolate(cams.unsqueeze(1), size, mode="bilinear", align_corners=False).squeeze(1)
+    flat = cams.amax(dim=(1, 2)) == cams.amin(dim=(1, 2))
+    return torch.where(flat[:, None, None], cams[:, :1, :1], large)
 
 
 def stretched(maps: torch.Tensor) -> torch.Tensor:
