@@ -82,6 +82,6 @@ def _received(module: Any, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     queries = (module.query(x) * module.scale).flatten(2).transpose(1, 2).float()
     keys = module.key(y).flatten(2).float()
     rows = max(1, WEIGHTS_AT_ONCE // (len(x) * keys.shape[2]))
-    paid: list[torch.Tensor] = [(some @ keys).softmax(dim=2).sum(dim=1) for some in queries.split(rows, dim=1)]
-    received: torch.Tensor = torch.stack(paid).sum(dim=0) / queries.shape[1]
+    paid = [(some @ keys).softmax(dim=2).sum(dim=1) for some in queries.split(rows, dim=1)]
+    received: torch.Tensor = torch.stack(paid).sum(dim=0).float() / queries.shape[1]  # also under autocast
     return received.reshape(len(y), y.shape[2], y.shape[3])

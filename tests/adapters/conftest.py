@@ -20,6 +20,7 @@ class SmallNet(nn.Module):
             nn.Conv2d(channels, 6, 3, padding=1, stride=2), nn.BatchNorm2d(6), nn.ReLU(inplace=True)
         )
         self.features = nn.Conv2d(6, 8, 3, padding=1, stride=2)
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.head = nn.Linear(8, len(CLASSES))
         generator = torch.Generator().manual_seed(24)  # of which no class activation map is empty
         with torch.no_grad():
@@ -29,7 +30,7 @@ class SmallNet(nn.Module):
 
     def forward(self, images):
         maps = F.relu(self.features(self.stem(images)), inplace=True)
-        return self.head(maps.mean(dim=(2, 3)))
+        return self.head(self.pool(maps))
 
 
 def make_batch(count=8, channels=1, size=SIZE, seed=0, masks=True, prior=True):
@@ -78,11 +79,16 @@ def classifier(network):
     return TorchClassifier(network, CLASSES, "features", batch_size=8)
 
 
-@pytest.fixture(name="make_batch")
+@pytest.fixture(name="small_net", scope="session")
+def _small_net():
+    return SmallNet
+
+
+@pytest.fixture(name="make_batch", scope="session")
 def _make_batch():
     return make_batch
 
 
-@pytest.fixture(name="part")
+@pytest.fixture(name="part", scope="session")
 def _part():
     return part
