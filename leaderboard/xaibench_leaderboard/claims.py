@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from xaibench.contracts import Card
@@ -9,18 +12,22 @@ from xaibench.files import write_json
 from xaibench_leaderboard import wording
 from xaibench_leaderboard.board import boards_of
 from xaibench_leaderboard.shortcut import shortcuts_of
+from xaibench_leaderboard.standings import rankings_of
 from xaibench_leaderboard.statistics import LEVEL, METHOD, REPLICATES
+from xaibench_leaderboard.weights import DEFAULT, parse_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from xaibench.contracts import Results
     from xaibench_leaderboard.board import Board, Column, Row, Score
+    from xaibench_leaderboard.ranking import Ranking
     from xaibench_leaderboard.shortcut import Shortcut
     from xaibench_leaderboard.statistics import Estimate
 
-SCHEMA = 1
+SCHEMA = 2
+SCHEMA_FILE = "schemas/results.schema.json"
 NAME = "results.json"
 
 
@@ -29,24 +36,42 @@ class Claims:
 
     card = Card(name="json", summary=f"The leaderboard as {NAME}, for machines")
 
+    def __init__(self, weights: str = "") -> None:
+        self.weights = parse_weights(weights)
+
     def render(self, results: Results, folder: Path) -> Path | None:
         """Write the file, whole or not at all."""
-        write_json(folder / NAME, claims_of(results))
+        write_json(folder / NAME, claims_of(results, self.weights))
         return folder / NAME
 
 
-def claims_of(results: Results) -> dict[str, Any]:
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the claims."""
+    text = (files("xaibench_leaderboard") / SCHEMA_FILE).read_text(encoding="utf-8")
+    return dict(json.loads(text))
+
+
+def claims_of(results: Results, weights: Mapping[str, float] = DEFAULT) -> dict[str, Any]:
     """All that the leaderboard says, as JSON can hold it."""
-    boards = boards_of(results)
+    boards, rankings = boards_of(results), rankings_of(results, weights)
     return {
         "schema": SCHEMA,
+        "weights": dict(weights),
+        "recompute": "xaibench verify FOLDER --cell KEY",
         "interval": {"level": LEVEL, "replicates": REPLICATES, "method": METHOD},
         "boards": [_board(board) for board in boards],
+        "overall": _plain(rankings.overall) if rankings.overall else None,
+        "rankings": [_plain(ranking) for ranking in rankings.each],
         "rows": [row for board in boards for row in _rows(board)],
         "shortcuts": [claim for report in shortcuts_of(boards) for claim in _shortcut(report)],
         "audit": dict(results.audit),
         "environment": dict(results.environment),
     }
+
+
+def _plain(ranking: Ranking) -> dict[str, Any]:
+    """A ranking as JSON has it: tuples become lists."""
+    return asdict(ranking)
 
 
 def _board(board: Board) -> dict[str, Any]:
@@ -90,8 +115,10 @@ def _names(row: Row, column: Column) -> dict[str, Any]:
 def _score(score: Score | None) -> dict[str, Any]:
     """The numbers; where there are none, `reason` says why."""
     if score is None:
-        return {"status": "not run", "reason": "this explainer was never scored with this metric", **_estimate(None)}
+        reason = "this explainer was never scored with this metric"
+        return {"key": None, "status": "not run", "reason": reason, **_estimate(None)}
     return {
+        "key": score.key,
         "status": score.status,
         "reason": score.reason or wording.status(score),
         **_estimate(score.estimate),
@@ -101,14 +128,18 @@ def _score(score: Score | None) -> dict[str, Any]:
         "coverage": score.coverage,
         "count": score.count,
         "total": score.total,
+        "normalised": score.normalised,
+        "versions": dict(score.versions),
     }
 
 
 def _estimate(found: Estimate | None) -> dict[str, Any]:
     """An interval of null and null: too few patients for one."""
+    names = ("mean", "low", "high", "sd", "median", "n", "patients")
     if found is None:
-        return dict.fromkeys(("mean", "low", "high", "n", "patients"))
-    return {"mean": found.mean, "low": found.low, "high": found.high, "n": found.images, "patients": found.patients}
+        return dict.fromkeys(names)
+    values = (found.mean, found.low, found.high, found.sd, found.median, found.images, found.patients)
+    return dict(zip(names, values, strict=True))
 
 
 def _shortcut(report: Shortcut) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ from xaibench_leaderboard.accuracy import BAR
 if TYPE_CHECKING:
     from xaibench_leaderboard.accuracy import Accuracy
     from xaibench_leaderboard.board import Board, Column, Row, Score
+    from xaibench_leaderboard.ranking import CriticalDifference, Ranking, Standing
     from xaibench_leaderboard.shortcut import Shortcut
     from xaibench_leaderboard.statistics import Estimate
 
@@ -114,6 +115,13 @@ def accuracy(found: Accuracy | None) -> str:
     return "; ".join(parts)
 
 
+def beside(board: Board) -> str:
+    """The accuracy in short, to stand beside every row; an exclamation mark says that the model is poor."""
+    if board.accuracy is None:
+        return "?"
+    return f"{number(board.accuracy.test.mean)}{' !' if board.accuracy.poor else ''}"
+
+
 def flags(board: Board) -> list[str]:
     """What a reader must know before the numbers."""
     found = board.accuracy
@@ -139,6 +147,43 @@ def order(board: Board) -> str:
     """How the rows came to stand as they do."""
     by = f"by the mean of {board.order.label}" if board.order else "by name"
     return f"Methods are ordered {by}, which is no ranking; floors and ceilings stand apart"
+
+
+def place(standing: Standing | None) -> str:
+    """Place, its interval, and the letter of the group of ties."""
+    if standing is None:
+        return "-"
+    interval = "" if standing.low is None else f" [{standing.low}, {standing.high}]"
+    return f"{standing.place:g}{interval} {letter(standing.tied)}"
+
+
+def letter(group: int) -> str:
+    """A, B, ..., Z, AA, AB, ... for groups of ties."""
+    group -= 1
+    return (letter(group // 26) if group >= 26 else "") + chr(ord("A") + group % 26)
+
+
+def ranked_by(ranking: Ranking) -> str:
+    """How the places came about."""
+    counted = [f"{family} {weight:g}" for family, weight in ranking.weights.items() if weight]
+    if not counted:
+        return "No family of metrics counts: nobody is ranked before another"
+    unit = "boards" if not ranking.labels else "patients"
+    return (
+        f"Ranked by mean rank over families (weights: {', '.join(counted)}) on {ranking.patients} {unit}; "
+        "[lowest, highest] place in 95 % of the bootstrap draws; one letter: no clear difference from its first"
+    )
+
+
+def tested(found: CriticalDifference | None) -> str:
+    """What Friedman and Nemenyi say; "" where they say nothing."""
+    if found is None:
+        return ""
+    p = f"p = {found.p:.2g}" if found.p >= 0.0001 else "p < 0.0001"
+    return (
+        f"Friedman over {found.blocks} {found.unit}: chi-square {number(found.statistic)}, {p}; "
+        f"critical difference of mean ranks {number(found.distance)} (Nemenyi, {found.level:g})"
+    )
 
 
 def command(board: Board) -> str:

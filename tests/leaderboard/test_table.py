@@ -93,7 +93,7 @@ def test_a_narrow_terminal_gets_colours_and_whole_numbers(results, tmp_path, mon
     Table().render(results, tmp_path)
     assert "\x1b[2m" in terminal.getvalue()
     plain = re.sub(r"\x1b\[[\d;]*m", "", terminal.getvalue())
-    assert re.search(r"^ gradcam +0\.400 ", plain, re.MULTILINE)
+    assert re.search(r"^ gradcam +1 \[1, 2\] A +0\.400 ", plain, re.MULTILINE)
     assert "…" not in plain
 
 
