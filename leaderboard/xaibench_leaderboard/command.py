@@ -20,25 +20,33 @@ from xaibench.errors import DataError
     show_default=True,
     help="Results folder, the --out of `xaibench run`.",
 )
+@click.option(
+    "--weights",
+    default="",
+    metavar="FAMILY=NUMBER,...",
+    help="How much families of metrics count in the mean rank, such as localisation=2,cost=1.",
+)
 @click.option("--open", "show", is_flag=True, help="Open the HTML leaderboard in a browser.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable answer on stdout.")
-def leaderboard(folder: Path, show: bool, as_json: bool) -> None:
+def leaderboard(folder: Path, weights: str, show: bool, as_json: bool) -> None:
     """Show the leaderboard of a results folder, and write it there as HTML and JSON."""
     # Here, not at the top: they bring numpy, rich and jinja2, which `--help` must not wait for.
     from xaibench.results import load_results
     from xaibench_leaderboard.claims import Claims, claims_of
     from xaibench_leaderboard.html import Html
     from xaibench_leaderboard.table import Table
+    from xaibench_leaderboard.weights import parse_weights
 
+    weighed = parse_weights(weights)
     results = load_results(folder)
     if not results.scores:
         msg = f"{folder} holds no scores yet; `xaibench run --out {folder}` makes some"
         raise DataError(msg)
     if as_json:
-        click.echo(json.dumps(claims_of(results), allow_nan=False, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(claims_of(results, weighed), allow_nan=False, indent=1, ensure_ascii=False))
     else:
-        Table().render(results, folder)
-        click.echo(f"json: {Claims().render(results, folder)}", err=True)
+        Table(weights).render(results, folder)
+        click.echo(f"json: {Claims(weights).render(results, folder)}", err=True)
     if show or not as_json:
         page = Html().render(results, folder)
         click.echo(f"html: {page}", err=True)

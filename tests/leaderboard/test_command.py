@@ -6,7 +6,7 @@ import webbrowser
 import pytest
 from click.testing import CliRunner
 
-from xaibench.errors import DataError
+from xaibench.errors import DataError, UsageError
 from xaibench.store import Store
 from xaibench_leaderboard.command import leaderboard
 
@@ -82,3 +82,29 @@ def test_help_waits_for_nothing_heavy(module, brought):
         [sys.executable, "-c", HEAVY.format(module=module)], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == brought
+
+
+def test_weights_decide_what_the_ranking_rests_on(folder):
+    answer = json.loads(invoke("--results", folder, "--json", "--weights", "localisation=2,cost=1").stdout)
+    assert answer["rankings"][0]["weights"] == {"localisation": 2.0, "cost": 1.0}
+    assert (
+        "(weights: localisation 2, cost 1)" in invoke("--results", folder, "--weights", "localisation=2,cost=1").stdout
+    )
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        "beauty=1",
+        "cost",
+        "cost=much",
+        "cost=-1",
+        "cost=nan",
+        "localisation=0,faithfulness=0,stability=0,robustness=0,complexity=0",
+    ],
+)
+def test_weights_that_cannot_be_are_refused_with_what_can(folder, weights):
+    with pytest.raises(
+        UsageError, match=r"families are localisation|0 or a positive number|nothing is left to rank by"
+    ):
+        invoke("--results", folder, "--weights", weights)
