@@ -13,6 +13,7 @@ import torch
 
 from xaibench.caching import cache_root
 from xaibench.classifier import TorchClassifier
+from xaibench.guard import Guard
 from xaibench.identity import key_of, task_identity
 from xaibench.networks import Unshifted, forgetful, from_the_output, inside
 from xaibench.orders import Order
@@ -52,6 +53,7 @@ class Workbench:
         self._samples: OrderedDict[tuple[str, str], Sample] = OrderedDict()
         self._sample_bytes = 0
         self._classifiers: OrderedDict[str, TorchClassifier] = OrderedDict()
+        self._guards: dict[str, Guard] = {}
         self._originals: dict[str, tuple[nn.Module, list[str]]] = {}  # by weights: the network, and its layers in order
 
     @functools.cache  # noqa: B019  # a workbench lives as long as its process
@@ -88,13 +90,18 @@ class Workbench:
 
     def classifier(self, cell: Cell) -> TorchClassifier:
         """The classifier of a cell. One model is kept at a time: cells come grouped by model."""
-        variant = parse(cell.identity.get("variant", ""))
-        names = ("task", "model", "fold", "precision", "weights", "seed")
-        key = key_of({"network": variant.network, **{name: cell.identity[name] for name in names}})
+        key, variant = _network_key(cell), parse(cell.identity.get("variant", ""))
         if key not in self._classifiers:
-            self._classifiers.clear()
+            self.forget_classifiers()
             self._classifiers[key] = self._load_classifier(cell, variant)
         return self._classifiers[key]
+
+    def guard(self, cell: Cell) -> Guard:
+        """What tells whether the network of a cell has changed since it was loaded."""
+        network, key = self.classifier(cell).network, _network_key(cell)
+        if key not in self._guards:
+            self._guards[key] = Guard(network)
+        return self._guards[key]
 
     def _load_classifier(self, cell: Cell, variant: Variant) -> TorchClassifier:
         model = self.plugin("models", cell.references["model"])
@@ -145,6 +152,7 @@ class Workbench:
     def forget_classifiers(self) -> None:
         """Drop networks that a plugin has changed; the next cell loads them afresh."""
         self._classifiers.clear()
+        self._guards.clear()
 
     @functools.cache  # noqa: B019
     def prior(self, reference: str, fold: int) -> Floats:
@@ -154,6 +162,12 @@ class Workbench:
         prior: Floats = np.load(path, allow_pickle=False) if path.exists() else _save_prior(path, loaded.plugin, fold)
         prior.setflags(write=False)
         return prior
+
+
+def _network_key(cell: Cell) -> str:
+    names = ("task", "model", "fold", "precision", "weights", "seed")
+    network = parse(cell.identity.get("variant", "")).network
+    return key_of({"network": network, **{name: cell.identity[name] for name in names}})
 
 
 def _arrays(sample: Sample) -> list[Any]:
