@@ -12,7 +12,6 @@ from xaibench.contracts import ExplainerCard
 from xaibench_adapters.gradcam import CamExplainer, enlarged, stretched
 from xaibench_adapters.layers import chosen_layers, look
 from xaibench_adapters.masked_scores import checked_count, single
-from xaibench_adapters.scorecam import grouped
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,8 +27,8 @@ class AblationCAM(CamExplainer):
     The fall is not divided by the logit, as it is in the paper: a division that scales the whole map, and turns it over
     where the logit is negative. What lies before the layer is computed once per batch, not once per channel.
 
-    channels: 0 for one at a time; else those of similar shape are set to 0 together, in so many groups, and share the
-    fall. Then the map is an estimate.
+    channels: 0 for all; else only so many are tried, those with the largest sum of squares, and the others left out.
+    Then the map is an estimate: a channel enters it about with the square of its size, in the fall and in the sum.
     layer: as for gradcam.
     """
 
@@ -61,20 +60,20 @@ class AblationCAM(CamExplainer):
     def _cam(self, classifier: Classifier, name: str, layer: nn.Module, batch: Batch) -> torch.Tensor:
         """The map [1, h, w] of one image and layer, before it is cut at 0."""
         (activations,) = look(classifier, {name: layer}, batch, gradients=False)[0].activations
-        groups = self._groups(activations)
-        masks = groups == torch.arange(-1, int(groups.max()) + 1, device=groups.device)[:, None]  # the first is empty
+        tried = self._tried(activations)
+        masks = torch.zeros((1 + len(tried), len(activations)), dtype=torch.bool, device=activations.device)
+        masks[1:].scatter_(1, tried[:, None], True)  # the first is empty
         room = max(1, AT_ONCE // activations.numel())
         parts = Batcher(room).run(masks, lambda some: _without(classifier, layer, batch.images, some))
         scores = torch.cat([logits[:, batch.targets[0]] for _, logits in parts])
-        falls = (scores[0] - scores[1:]) / masks[1:].sum(dim=1)
-        cam: torch.Tensor = torch.tensordot(falls[groups], activations, 1)
+        cam: torch.Tensor = torch.tensordot(scores[0] - scores[1:], activations[tried], 1)
         return cam[None]
 
-    def _groups(self, activations: torch.Tensor) -> torch.Tensor:
-        """The number of the group of each channel [C]."""
-        if 0 < self.channels < len(activations):
-            return grouped(stretched(activations).flatten(1), self.channels)
-        return torch.arange(len(activations), device=activations.device)
+    def _tried(self, activations: torch.Tensor) -> torch.Tensor:
+        """The numbers of the channels that are set to 0 [n]."""
+        count = len(activations)
+        sizes = activations.square().sum(dim=(1, 2))
+        return sizes.argsort(descending=True, stable=True)[: self.channels or count].sort().values
 
 
 def _without(classifier: Classifier, layer: nn.Module, image: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:

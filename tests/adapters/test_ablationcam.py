@@ -88,14 +88,15 @@ def test_agrees_with_pytorch_grad_cam():
     """Where a channel's smallest value is 0, the library too sets it to 0; it divides by the logit, here above 0."""
     library = pytest.importorskip("pytorch_grad_cam")
     targets = pytest.importorskip("pytorch_grad_cam.utils.model_targets")
-    network, batch = Deep().eval(), batch_of(3)
+    network, batch = Deep().eval(), batch_of(2)
+    assert (network(batch.images).gather(1, batch.targets[:, None]) > 0).all()
     cam = library.AblationCAM(model=network, target_layers=[network.layer])
     with torch.no_grad():
         activations = network.layer(network.before(batch.images))
         wanted = [targets.ClassifierOutputTarget(int(target)) for target in batch.targets]
         weights = cam.get_cam_weights(batch.images, network.layer, wanted, activations.numpy(), None)
         theirs = F.relu((torch.from_numpy(weights)[:, :, None, None] * activations).sum(dim=1, keepdim=True))
-    assert activations.amin(dim=(1, 2, 3)).tolist() == [0, 0, 0]
+    assert activations.amin(dim=(1, 2, 3)).tolist() == [0, 0]
     expected = unit(F.interpolate(theirs, (32, 24), mode="bilinear")[:, 0])
     found, _ = explain(AblationCAM(), network, batch)
     assert (unit(found) - expected).abs().max() <= 1e-4
@@ -108,13 +109,16 @@ def test_what_lies_before_the_layer_is_computed_once_per_batch_and_all_passes_ar
     assert classifier.counters.forward == 1 + 1 + 40  # the look, the whole, and one without each channel
 
 
-def test_channels_that_go_together_share_the_fall():
+def test_the_largest_channels_alone_give_nearly_the_same_map():
     network, batch = Deep(channels=40), batch_of()
-    few, classifier = explain(AblationCAM(channels=10), network, batch)
-    assert classifier.counters.forward <= 2 * (1 + 1 + 10)
+    few, classifier = explain(AblationCAM(channels=20), network, batch)
+    assert classifier.counters.forward == 2 * (1 + 1 + 20)
     whole, _ = explain(AblationCAM(), network, batch)
-    for ours, theirs in zip(few, whole, strict=True):
-        assert torch.corrcoef(torch.stack([ours.flatten(), theirs.flatten()]))[0, 1] > 0.8
+    correlations = [
+        torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1] for a, b in zip(few, whole, strict=True)
+    ]
+    print("correlation with all channels:", correlations)
+    assert min(correlations) > 0.95
 
 
 def test_nan_logits_give_nan_maps():
