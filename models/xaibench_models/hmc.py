@@ -72,12 +72,12 @@ class HMCNet(nn.Module):
         self.preprocessing = Preprocessing((0.5,) * 3, (0.5,) * 3)
         trunk = resnet50(classes)
         self.conv1, self.bn1, self.relu, self.maxpool = trunk.conv1, trunk.bn1, trunk.relu, trunk.maxpool
-        self.layer1, self.layer2, self.layer3, self.layer4 = trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4
-        self.ha1 = Attention(256, scaled) if hierarchical else None
-        self.ha2 = Attention(512, scaled) if hierarchical else None
-        self.match23 = nn.Conv2d(512, 1024, 1) if multiscale else None
+        # In the order of use: who freezes layers counts from the input.
+        self.layer1, self.ha1 = trunk.layer1, Attention(256, scaled) if hierarchical else None
+        self.layer2, self.ha2 = trunk.layer2, Attention(512, scaled) if hierarchical else None
+        self.layer3, self.match23 = trunk.layer3, nn.Conv2d(512, 1024, 1) if multiscale else None
         self.ca23 = Attention(1024, scaled) if multiscale else None
-        self.match34 = nn.Conv2d(1024, 2048, 1) if multiscale else None
+        self.layer4, self.match34 = trunk.layer4, nn.Conv2d(1024, 2048, 1) if multiscale else None
         self.ca34 = Attention(2048, scaled) if multiscale else None
         self.avgpool, self.fc = trunk.avgpool, trunk.fc
 
