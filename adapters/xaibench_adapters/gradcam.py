@@ -36,8 +36,10 @@ class CamExplainer:
         layers = chosen_layers(classifier, self.layer)
         size = (batch.images.shape[2], batch.images.shape[3])
         seen = look(classifier, layers, batch, gradients="gradients" in self.card.needs)
-        cams = [enlarged(F.relu(self.combine(one)), size) for one in seen]
-        return cams[0] if len(cams) == 1 else torch.stack([stretched(cam) for cam in cams]).mean(dim=0)
+        cams = [F.relu(self.combine(one)) for one in seen]
+        if len(cams) == 1:
+            return enlarged(cams[0], size)
+        return torch.stack([enlarged(stretched(cam), size) for cam in cams]).mean(dim=0)
 
     def combine(self, seen: Seen) -> torch.Tensor:
         """The map [B, h, w] of one layer, before it is cut at 0."""
