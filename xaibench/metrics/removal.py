@@ -41,12 +41,17 @@ def sums(heatmap: Floats, labels: Labels) -> Scores:
 
 def ranking(heatmap: Floats, seed: int, labels: Labels | None = None) -> Labels:
     """The place [H, W] of each pixel's piece in the order of removal: 0 is the most relevant."""
-    worth = heatmap.ravel() if labels is None else sums(heatmap, labels) / np.bincount(labels.ravel())
+    worth = heatmap.ravel() if labels is None else _means(heatmap, labels)
     order = np.random.default_rng(derive("ties", seed)).permutation(len(worth))
     order = order[np.argsort(-worth[order], kind="stable")]
     ranks = np.empty(len(worth), dtype=np.int32)
     ranks[order] = np.arange(len(worth), dtype=np.int32)
     return (ranks if labels is None else ranks[labels]).reshape(heatmap.shape)
+
+
+def _means(heatmap: Floats, labels: Labels) -> Scores:
+    """Mean relevance of every piece. Sums are rounded: what is equal to six decimals is tied."""
+    return np.asarray(np.round(sums(heatmap, labels) / np.bincount(labels.ravel()), 6))
 
 
 def shares(steps: int) -> Scores:
