@@ -17,6 +17,7 @@ from xaibench_leaderboard import wording
 from xaibench_leaderboard.accuracy import BAR, DROP
 from xaibench_leaderboard.board import boards_of
 from xaibench_leaderboard.page.content import Drawn, content_of
+from xaibench_leaderboard.page.gallery import gallery_of
 from xaibench_leaderboard.page.packing import pack
 from xaibench_leaderboard.page.scorecard import CITATION, answers
 from xaibench_leaderboard.shortcut import shortcuts_of
@@ -37,15 +38,20 @@ PLAIN = 4000  # numbers up to which the page carries plain tables for browsers w
 
 
 class Html:
-    """Writes `leaderboard.html`."""
+    """Writes `leaderboard.html`, and pictures beside it where they may be passed on, or `gallery` asks for them."""
 
     card = Card(name="html", summary=f"The leaderboard as {NAME}, one offline page")
+
+    def __init__(self, gallery: bool = False, weights: Mapping[str, float] = DEFAULT) -> None:
+        self.gallery = gallery
+        self.weights = weights
 
     def render(self, results: Results, folder: Path) -> Path:
         """Write the file, whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
         beside = folder / f".{NAME}.{uuid.uuid4().hex}"
-        beside.write_text(page_of(results), encoding="utf-8", errors="replace")
+        pictures = gallery_of(results, boards_of(results), folder, asked=self.gallery)
+        beside.write_text(page_of(results, self.weights, pictures), encoding="utf-8", errors="replace")
         beside.replace(folder / NAME)
         return folder / NAME
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from xaibench_leaderboard.page.curves import curves_content
 from xaibench_leaderboard.page.models import model_content
 from xaibench_leaderboard.page.provenance import Provenance, provenance_of
+from xaibench_leaderboard.page.sizes import sizes_content
 from xaibench_leaderboard.page.standings import ranking_content
 from xaibench_leaderboard.page.tables import Keys, Names, board_content, keys_of
 
@@ -57,6 +58,7 @@ def _board(board: Board, rankings: Sequence[Ranking], keys: Keys, names: Names, 
         **board_content(board, keys, names),
         "ranking": _ranking_of(board, rankings),
         "curves": curves_content(board, keys),
+        "sizes": sizes_content(board, keys),
         "seed": known.seed(board.labels),
     }
 

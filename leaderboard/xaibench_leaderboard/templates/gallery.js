@@ -10,7 +10,9 @@ function drawGallery() {
   return [
     ...head,
     el("p", {}, `Outlined: where the lesions are, as the dataset says. Each map is stretched by itself, as it is for the metrics. Red frame: the model is wrong. Licence of the images: ${found.licence || "not stated"}.`),
-    galleryControls(found),
+    found.citation ? el("p", { class: "footnote" }, found.citation) : null,
+    found.private ? el("p", { class: "flag" }, "These pictures are for your own eyes: the licence does not plainly let them be passed on. Remove the folder leaderboard-gallery before you send this folder to anyone.") : null,
+    galleryControls(),
     found.cases.filter(isShown).map((one) => caseFigure(one, found)),
     found.strips?.length ? [el("h3", {}, "The same image, other seeds"), el("p", { class: "footnote" }, found.strips_note)] : null,
     (found.strips || []).map((strip) => stripFigure(strip, found)),

@@ -82,6 +82,7 @@ async function start() {
   listen();
   draw();
   document.documentElement.dataset.ready = "true";
+  performance.mark("ready");
 }
 
 start();

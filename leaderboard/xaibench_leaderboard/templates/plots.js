@@ -2,6 +2,7 @@
 
 const MARKS = 6;
 const DASHES = 4;
+const TELLING = new Set(["roi", "centre", "edges", "random"]); // references whose lines are named in a plot
 
 function linear(domain, range) {
   const [from, to] = domain;
@@ -30,10 +31,11 @@ function chart({ width = 460, height = 300, x, y, label, log = false, side = 0 }
   const across = (value) => flat(power(value));
   const up = linear(y.domain, [box.bottom, box.top]);
   const xs = log ? decades(...x.domain) : ticks(...x.domain);
+  const ys = ticks(Math.min(...y.domain), Math.max(...y.domain));
   return svg(
     "svg",
     { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label },
-    ticks(...y.domain).map((at) => [
+    ys.map((at) => [
       svg("line", { class: "grid", x1: box.left, x2: box.right, y1: up(at), y2: up(at) }),
       svg("text", { class: "soft", x: box.left - 6, y: up(at) + 4, "text-anchor": "end" }, brief(at)),
     ]),
@@ -49,7 +51,7 @@ function decades(from, to) {
   const found = [];
   for (let at = Math.floor(Math.log10(from)); at <= Math.ceil(Math.log10(to)); at += 1) found.push(10 ** at);
   const inside = found.filter((at) => at >= from * 0.999 && at <= to * 1.001);
-  return inside.length > 1 ? inside : [from, to];
+  return inside.length > 1 ? inside : ticks(from, to, 4);
 }
 
 function spread(values, share = 0.06) {
@@ -75,14 +77,15 @@ function figure(drawing, title, ...caption) {
   return el("figure", {}, drawing, el("figcaption", {}, el("b", {}, title), ". ", caption));
 }
 
-// Names at the right of lines, kept apart.
+// Names at the right of lines: as near as can be to where they belong, apart from each other, between top and bottom.
 function spaced(wanted, gap, top, bottom) {
-  const order = wanted.map((y, at) => [y, at]).sort((one, other) => one[0] - other[0]);
-  let last = top - gap;
+  const order = wanted.map((_, at) => at).sort((one, other) => wanted[one] - wanted[other]);
   const found = [];
-  for (const [y, at] of order) found[at] = last = Math.max(y, last + gap);
-  const over = Math.max(0, last - bottom);
-  return found.map((y) => y - over);
+  let last = top - gap;
+  for (const at of order) found[at] = last = Math.max(wanted[at], last + gap);
+  let next = bottom + gap;
+  for (const at of order.reverse()) found[at] = next = Math.min(found[at], next - gap);
+  return found;
 }
 
 function marked(at) {
@@ -202,26 +205,27 @@ function aboutOf(label) {
 }
 
 function sizes(plot) {
-  const lines = plot.lines.map((line) => ({ ...line, y: line.y.map((one) => (one === null ? null : one[0])) }));
-  return lineChart({ ...plot, lines }, lines, plot.axis, plot.metric, plot.note || "");
+  const chosen = plot.lines.filter((line) => line.reference || matches({ about: aboutOf(line.explainer) }));
+  return lineChart(plot, chosen, plot.axis, plot.metric, plot.note);
 }
 
 function lineChart(plot, lines, across, title, note) {
   const known = lines.flatMap((line) => line.y).filter((value) => value !== null);
   if (!known.length) return null;
   const methods = lines.filter((line) => !line.reference);
+  const named = lines.filter((line) => !line.reference || TELLING.has(aboutOf(line.explainer).name));
   const room = { domain: [Math.min(...plot.x), Math.max(...plot.x)], label: across };
   const drawing = chart(
-    { width: 640, height: Math.max(320, 60 + 13 * lines.length), label: title, x: room, y: { domain: spread(known), label: title }, side: 150 },
+    { width: 640, height: Math.max(320, 60 + 13 * named.length), label: title, x: room, y: { domain: spread(known), label: title }, side: 150 },
     (x, y, box) => {
-      const ends = lines.map((line) => y(line.y.findLast((value) => value !== null) ?? known[0]) + 4);
+      const ends = named.map((line) => y(line.y.findLast((value) => value !== null) ?? known[0]) + 4);
       const heights = spaced(ends, 12.5, box.top + 4, box.bottom + 10);
-      return lines.map((line, index) => {
+      return lines.map((line) => {
         const look = line.reference || marked(methods.indexOf(line));
         const points = line.y.map((value, at) => [x(plot.x[at]), value === null ? null : y(value)]);
         return [
           svg("path", { class: `curve ${look}`, d: path(points) }, svg("title", {}, line.explainer)),
-          svg("text", { class: `key ${look}`, x: box.right + 6, y: heights[index] }, clipped(line.explainer, 22)),
+          named.includes(line) ? svg("text", { class: `key ${look}`, x: box.right + 6, y: heights[named.indexOf(line)] }, clipped(line.explainer, 22)) : null,
         ];
       });
     },
