@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from xaibench.contracts import Case
 
+MEASURED = ("peak_bytes", "bare_seconds")  # not everywhere
 ARRAYS = (
     "maps",
     "raw",
@@ -31,6 +32,7 @@ def taken(case: Case, rows: Sequence[int]) -> Case:
     return replace(
         case,
         **{name: getattr(case, name)[index] for name in ARRAYS},
+        **{name: getattr(case, name)[index] for name in MEASURED if getattr(case, name) is not None},
         lesions=tuple(case.lesions[row] for row in index),
         seeds=tuple(case.seeds[row] for row in index),
         regions={name: mask[index] for name, mask in case.regions.items()},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,8 @@ import torch
 
 from xaibench import variants
 from xaibench.batching import Batcher
+from xaibench.clock import now
 from xaibench.contracts import Batch
-from xaibench.guard import Guard
 from xaibench.isolation import isolated_randomness
 from xaibench.selection import target_of
 from xaibench.workbench import gate_masks, union
@@ -43,15 +42,31 @@ class Work:
     seconds: list[float] = field(default_factory=list)
     forward: list[float] = field(default_factory=list)
     backward: list[float] = field(default_factory=list)
+    peak_bytes: list[int | None] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What one call of the explainer gave and took."""
+
+    maps: Floats
+    seconds: float
+    forward: int
+    backward: int
+    peak_bytes: int | None
 
 
 def explain(cell: Cell, bench: Workbench) -> None:
     """Make and store the maps of all samples of the cell."""
     explainer: Explainer = bench.plugin("explainers", cell.references["explainer"]).plugin
     batcher = Batcher(bench.batch_size(cell))
+    cold = not cell.identity["variant"]  # what variants cost is told nowhere
     for span in bench.store.missing(cell.key, cell.count):
         assignments = _assign(cell, bench, span)
-        guard, work = Guard(bench.classifier(cell).network), Work()
+        guard, work = bench.guard(cell), Work()
+        if cold:  # the first call pays for imports, kernels and copies: one image goes ahead, unmeasured
+            _explain_batch(cell, bench, explainer, assignments[:1])
+            cold = False
         for batch, done in batcher.run(assignments, lambda some: _explain_batch(cell, bench, explainer, some)):
             _gather(work, batch, done)
         if changed := guard.changes():
@@ -88,10 +103,8 @@ def _assignment(cell: Cell, classes: Sequence[str], sample: Sample, logits: Sequ
     )
 
 
-def _explain_batch(
-    cell: Cell, bench: Workbench, explainer: Explainer, assignments: Sequence[Assignment]
-) -> tuple[Floats, float, int, int]:
-    """One call of the explainer: its maps, seconds, and samples passed forward and backward."""
+def _explain_batch(cell: Cell, bench: Workbench, explainer: Explainer, assignments: Sequence[Assignment]) -> Made:
+    """One call of the explainer."""
     classifier = bench.classifier(cell)
     samples = [assignment.sample for assignment in assignments]
     batch = _batch(cell, bench, classifier, assignments)
@@ -100,13 +113,16 @@ def _explain_batch(
         isolated_randomness(batch.seeds[0]),
         classifier.bind(gate_masks(samples, cell.cards["model"]["sees"])),
     ):
-        started = _now(classifier.device)
+        lying = _bytes_at_start(classifier.device)
+        started = now(classifier.device)
         maps = explainer.explain(classifier, batch)
-        seconds = _now(classifier.device) - started
+        seconds = now(classifier.device) - started
+        peak = None if lying is None else torch.cuda.max_memory_allocated(classifier.device) - lying
     plain = maps.detach().float().cpu().numpy() if isinstance(maps, torch.Tensor) else maps
     array = np.array(plain, dtype=np.float32)  # a copy: the explainer may use its buffer again
     _check_shape(array, batch)
-    return array, seconds, classifier.counters.forward - before[0], classifier.counters.backward - before[1]
+    passed = (classifier.counters.forward - before[0], classifier.counters.backward - before[1])
+    return Made(array, seconds, *passed, peak)
 
 
 def _batch(cell: Cell, bench: Workbench, classifier: TorchClassifier, assignments: Sequence[Assignment]) -> Batch:
@@ -131,19 +147,21 @@ def _check_shape(maps: Floats, batch: Batch) -> None:
         raise ValueError(msg)
 
 
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
+def _bytes_at_start(device: torch.device) -> int | None:
+    """Device memory in use before a call; its peak is counted from here. A CPU does not tell."""
+    if device.type != "cuda":
+        return None
+    torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.memory_allocated(device)
 
 
-def _gather(work: Work, batch: Sequence[Assignment], done: tuple[Floats, float, int, int]) -> None:
-    maps, seconds, forward, backward = done
+def _gather(work: Work, batch: Sequence[Assignment], made: Made) -> None:
     share = 1 / len(batch)
-    work.maps.extend(maps)
-    work.seconds.extend([seconds * share] * len(batch))
-    work.forward.extend([forward * share] * len(batch))
-    work.backward.extend([backward * share] * len(batch))
+    work.maps.extend(made.maps)
+    work.seconds.extend([made.seconds * share] * len(batch))
+    work.forward.extend([made.forward * share] * len(batch))
+    work.backward.extend([made.backward * share] * len(batch))
+    work.peak_bytes.extend([made.peak_bytes] * len(batch))  # whole: a share of it would be enough for no image
 
 
 def _record(assignments: Sequence[Assignment], work: Work, bench: Workbench, batch_size: int) -> dict[str, Any]:
@@ -154,6 +172,8 @@ def _record(assignments: Sequence[Assignment], work: Work, bench: Workbench, bat
         "seconds": work.seconds,
         "forward": work.forward,
         "backward": work.backward,
+        "peak_bytes": work.peak_bytes,
         "batch_size": batch_size,
+        "device": bench.setting.device,
         "environment": bench.setting.environment,
     }

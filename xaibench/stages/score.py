@@ -10,7 +10,6 @@ import numpy as np
 from xaibench.cases import taken
 from xaibench.contracts import Case, Curved
 from xaibench.errors import Unsupported
-from xaibench.guard import Guard
 from xaibench.isolation import isolated_randomness
 from xaibench.normalise import invalid, normalise
 from xaibench.seeds import derive
@@ -116,7 +115,7 @@ def _values(
 def _score_case(cell: Cell, bench: Workbench, metric: Metric, case: Case, samples: Sequence[Sample]) -> list[Scored]:
     seed = derive("score", cell.identity["seed"], cell.cards["metric"]["name"], *case.seeds)
     gate = case.classifier.bind(gate_masks(samples, cell.cards["model"]["sees"])) if case.classifier else nullcontext()
-    guard = Guard(case.classifier.network) if case.classifier else None
+    guard = bench.guard(cell) if case.classifier else None
     with isolated_randomness(seed), gate:
         answer = metric.score(case)
     if guard and (changed := guard.changes()):
@@ -180,9 +179,22 @@ def _case(
         seconds=_column(maps, "seconds", rows),
         forward=_column(maps, "forward", rows),
         backward=_column(maps, "backward", rows),
+        peak_bytes=_column(maps, "peak_bytes", rows) if "peak_bytes" in maps.record else None,
+        bare_seconds=_bare_seconds(cell, bench, shards, len(rows)),
         variants={name: normalise(shards[name].maps()[rows], sign) for name in card["variants"]},
         classifier=bench.classifier(cell) if "model" in card["needs"] else None,
     )
+
+
+def _bare_seconds(cell: Cell, bench: Workbench, shards: dict[str, Shard], count: int) -> Scores | None:
+    """The least time per sample of any pass of the predictions; None if the maps were made elsewhere than these."""
+    if cell.cards["metric"]["family"] != "cost":
+        return None
+    place = [shards["maps"].record.get(name) for name in ("environment", "device")]
+    predicted = bench.store.shards(cell.inputs["prediction"], cell.count) or []
+    here = [shard for shard in predicted if [shard.record.get(name) for name in ("environment", "device")] == place]
+    times = [seconds for shard in here if "seconds" in shard.record for seconds in shard.column("seconds")]
+    return np.full(count, min(times)) if times else None
 
 
 def _column(shard: Shard, name: str, rows: list[int]) -> Scores:
