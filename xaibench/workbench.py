@@ -120,7 +120,8 @@ class Workbench:
             batch_size=self.setting.batch_size,
             needs_gate=gated,
         )
-        self._warm_up(classifier, task.plugin)
+        if not variant.spoils:  # of these there are many, and nobody measures them
+            self._warm_up(classifier, task.plugin)
         return classifier
 
     def _network(self, cell: Cell, variant: Variant, order: Order, probe: Callable[[nn.Module], None]) -> nn.Module:

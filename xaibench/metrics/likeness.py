@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import rankdata
 from skimage.metrics import structural_similarity
 
 if TYPE_CHECKING:
@@ -27,15 +26,37 @@ def standing(maps: Floats) -> Scores:
 
     A flat map stands nowhere: zeros.
     """
-    ranks = np.stack([rankdata(one, method="average") for one in maps])
-    centred = ranks - ranks.mean(axis=1, keepdims=True)
+    ranks = np.stack([mean_ranks(one.ravel()) for one in maps])
+    centred = ranks - (ranks.shape[1] + 1) / 2
     length = np.linalg.norm(centred, axis=1, keepdims=True)
     return np.asarray(centred / np.where(length > 0, length, 1), dtype=np.float64)
 
 
+def mean_ranks(values: Floats) -> Scores:
+    """The place of each value in their order, from 1; equal ones share the mean of their places."""
+    order = np.argsort(values)
+    is_new = np.diff(values[order], prepend=np.nan) != 0
+    starts = np.flatnonzero(is_new)
+    stops = np.append(starts[1:], len(values))
+    ranks = np.empty(len(values))
+    ranks[order] = ((starts + 1 + stops) / 2)[np.cumsum(is_new) - 1]
+    return ranks
+
+
 def spearman(one: Floats, other: Floats) -> Scores:
     """Rank correlation of the pixels of two maps, per image."""
-    return np.asarray(np.clip((standing(one) * standing(other)).sum(axis=1), -1, 1), dtype=np.float64)
+    return correlation(standing(one), standing(other))
+
+
+def correlation(one: Scores, other: Scores) -> Scores:
+    """Of maps whose standing is known."""
+    return np.asarray(np.clip((one * other).sum(axis=1), -1, 1), dtype=np.float64)
+
+
+def spearman_with_each(plain: Floats, others: Sequence[Floats]) -> Scores:
+    """Rank correlations of the plain maps with several others [B, others]; the plain ones are ranked once."""
+    own = standing(plain)
+    return np.stack([correlation(own, standing(other)) for other in others], axis=1)
 
 
 def ssim(one: Floats, other: Floats) -> Scores:

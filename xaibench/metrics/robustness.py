@@ -13,7 +13,7 @@ import numpy as np
 
 from xaibench.contracts import MetricCard
 from xaibench.errors import UsageError
-from xaibench.metrics.likeness import length, spearman
+from xaibench.metrics.likeness import length, spearman_with_each
 from xaibench.variants import image_of, noises, parse
 
 if TYPE_CHECKING:
@@ -132,5 +132,5 @@ class NoiseAgreement(_UnderNoise):
 
     def score(self, case: Case) -> Scores:
         """One value per image."""
-        agreements = [spearman(case.maps, case.variants[name]) for name in self.card.variants]
-        return np.asarray(np.mean(agreements, axis=0), dtype=np.float64)
+        others = [case.variants[name] for name in self.card.variants]
+        return np.asarray(spearman_with_each(case.maps, others).mean(axis=1), dtype=np.float64)

@@ -15,13 +15,12 @@ import numpy as np
 
 from xaibench.contracts import Curved, MetricCard
 from xaibench.errors import UsageError
-from xaibench.metrics.likeness import spearman, ssim
+from xaibench.metrics.likeness import spearman, spearman_with_each, ssim
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from xaibench.contracts import Case, Floats, Scores
-    from xaibench.metrics.likeness import Likeness
 
 ADEBAYO = "Sanity Checks for Saliency Maps (Adebayo et al., 2018)"
 # A convention of ours, for the papers give none: more than half of the order of pixels has outlived the network.
@@ -66,9 +65,9 @@ def randomised_card(card: MetricCard, kind: str, steps: int) -> MetricCard:
     )
 
 
-def likenesses(case: Case, card: MetricCard, likeness: Likeness) -> Scores:
-    """How alike the map is to each of its variants [B, variants]."""
-    return np.stack([likeness(case.maps, case.variants[name]) for name in card.variants], axis=1)
+def variants_of(case: Case, card: MetricCard) -> list[Floats]:
+    """The variants, in the order of the card."""
+    return [case.variants[name] for name in card.variants]
 
 
 class MPRT:
@@ -98,7 +97,7 @@ class MPRT:
 
     def score(self, case: Case) -> Curved:
         """One value and one curve per image."""
-        curves = likenesses(case, self.card, spearman)
+        curves = spearman_with_each(case.maps, variants_of(case, self.card))
         return Curved(curves[:, -1], curves)
 
 
@@ -124,7 +123,7 @@ class MPRTSSIM:
 
     def score(self, case: Case) -> Curved:
         """One value and one curve per image."""
-        curves = likenesses(case, self.card, ssim)
+        curves = np.stack([ssim(case.maps, other) for other in variants_of(case, self.card)], axis=1)
         return Curved(curves[:, -1], curves)
 
 
@@ -150,7 +149,7 @@ class MPRTIndependent:
 
     def score(self, case: Case) -> Curved:
         """One value and one curve per image."""
-        curves = likenesses(case, self.card, spearman)
+        curves = spearman_with_each(case.maps, variants_of(case, self.card))
         return Curved(curves.mean(axis=1), curves)
 
 
