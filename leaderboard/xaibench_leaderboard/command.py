@@ -26,9 +26,10 @@ from xaibench.errors import DataError
     metavar="FAMILY=NUMBER,...",
     help="How much families of metrics count in the mean rank, such as localisation=2,cost=1.",
 )
+@click.option("--gallery", is_flag=True, help="Draw every board's images, whatever their licence: for your own eyes.")
 @click.option("--open", "show", is_flag=True, help="Open the HTML leaderboard in a browser.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable answer on stdout.")
-def leaderboard(folder: Path, weights: str, show: bool, as_json: bool) -> None:
+def leaderboard(folder: Path, weights: str, gallery: bool, show: bool, as_json: bool) -> None:
     """Show the leaderboard of a results folder, and write it there as HTML and JSON."""
     # Here, not at the top: they bring numpy, rich and jinja2, which `--help` must not wait for.
     from xaibench.results import load_results
@@ -48,7 +49,7 @@ def leaderboard(folder: Path, weights: str, show: bool, as_json: bool) -> None:
         Table(weights).render(results, folder)
         click.echo(f"json: {Claims(weights).render(results, folder)}", err=True)
     if show or not as_json:
-        page = Html().render(results, folder)
+        page = Html(weights, gallery).render(results, folder)
         click.echo(f"html: {page}", err=True)
         if show:
             webbrowser.open(page.resolve().as_uri())

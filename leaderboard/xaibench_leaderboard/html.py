@@ -23,7 +23,7 @@ from xaibench_leaderboard.page.scorecard import CITATION, answers
 from xaibench_leaderboard.shortcut import shortcuts_of
 from xaibench_leaderboard.standings import rankings_of
 from xaibench_leaderboard.statistics import REPLICATES
-from xaibench_leaderboard.weights import DEFAULT
+from xaibench_leaderboard.weights import DEFAULT, parse_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,9 +42,9 @@ class Html:
 
     card = Card(name="html", summary=f"The leaderboard as {NAME}, one offline page")
 
-    def __init__(self, gallery: bool = False, weights: Mapping[str, float] = DEFAULT) -> None:
+    def __init__(self, weights: str = "", gallery: bool = False) -> None:
+        self.weights = parse_weights(weights)
         self.gallery = gallery
-        self.weights = weights
 
     def render(self, results: Results, folder: Path) -> Path:
         """Write the file, whole or not at all."""

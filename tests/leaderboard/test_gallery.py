@@ -8,10 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from xaibench.results import load_results
 from xaibench_leaderboard.board import boards_of
+from xaibench_leaderboard.command import leaderboard
 from xaibench_leaderboard.html import Html
 from xaibench_leaderboard.page import thumbnails
 from xaibench_leaderboard.page.gallery import FOLDER, OPEN, gallery_of, image_means
@@ -236,3 +238,14 @@ def test_the_pictures_fit_a_phone(page):
 def test_a_page_without_pictures_says_how_to_make_them(visit, results, tmp_path):
     view = visit(Html().render(results, tmp_path), "#view=gallery").ready()
     assert "No pictures" in view.page.locator("#gallery .flag").text_content()
+
+
+def test_the_command_makes_closed_pictures_only_with_the_option(run_folder, tmp_path):
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", run_folder, copy], check=True)
+    for path in copy.glob("cells/*/*/cell.json"):
+        path.write_text(path.read_text().replace('"licence": "Apache-2.0"', '"licence": "none stated"'))
+    for options, made in (([], False), (["--gallery"], True)):
+        answer = CliRunner().invoke(leaderboard, ["--results", str(copy), *options], catch_exceptions=False)
+        assert answer.exit_code == 0
+        assert (copy / FOLDER).exists() and any((copy / FOLDER).iterdir()) is made
