@@ -15,6 +15,8 @@ import pytest
 import torch
 
 from xaibench.__main__ import call
+from xaibench.audit.auditing import audit_metric
+from xaibench.audit.witness import Witness
 from xaibench.cases import taken
 from xaibench.errors import Unsupported, UsageError
 from xaibench.isolation import isolated_randomness
@@ -114,6 +116,12 @@ def test_a_failure_of_the_library_is_raised_in_its_own_words(case):
 def test_what_cannot_be_had_says_why(case, name):
     with pytest.raises(Unsupported, match=f"{name} (calls the explainer again|compares the images|asks for maps of)"):
         Quantus(name).score(case)
+
+
+def test_an_audit_does_not_fail_what_cannot_be_had():
+    witness = Witness(create("tasks", "phantom(size=64)").plugin, 2)
+    found = audit_metric(create("metrics", "quantus:Focus"), witness)
+    assert (found["verdict"], found["reason"]) == ("not audited", f"Focus {METRICS['Focus'].unsupported}")
 
 
 @pytest.mark.parametrize("wrong", [{"metric": "Pointing"}, {"steps": 0}])

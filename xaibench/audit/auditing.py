@@ -20,6 +20,7 @@ from xaibench.audit.witness import DISPLACED, LADDER, Witness
 from xaibench.batching import is_out_of_memory
 from xaibench.cases import taken
 from xaibench.contracts import Curved
+from xaibench.errors import Unsupported
 from xaibench.isolation import isolated_randomness
 from xaibench.normalise import invalid, normalise
 from xaibench.seeds import derive
@@ -201,6 +202,8 @@ def audit_metric(loaded: Loaded, witness: Witness) -> dict[str, Any]:
     audit = Audit(loaded, witness)
     try:
         checks = [*audit.range(), *audit.invariance(), *(audit.ranking() if loaded.card["claims_quality"] else ())]
+    except Unsupported as error:
+        return not_audited(str(error))
     except (Exception, SystemExit) as error:  # a metric of a stranger may raise anything
         return {
             "verdict": "fail",
