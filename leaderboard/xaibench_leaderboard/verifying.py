@@ -1,0 +1,270 @@
+"""Whether the claims of a results folder hold.
+
+The leaderboard is made again from the stored scores, and a sample of scores and maps from stored maps and the model.
+Recomputing is the harness's own work in a folder of its own, a *replica*, which holds links to all that a cell reads
+and to all of its shards but the one in question.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from xaibench.errors import DataError, UsageError, XaibenchError
+from xaibench.files import read_json
+from xaibench.progress import choose as choose_progress
+from xaibench.results import load_results
+from xaibench.seeds import derive
+from xaibench.store import Store, spans
+from xaibench_leaderboard.claims import NAME, claims_of
+from xaibench_leaderboard.differing import differences
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import TypeAlias
+
+    from xaibench.contracts import Cell, Results, Worker
+    from xaibench.store import Shard
+
+    Verdict: TypeAlias = Literal["holds", "fails", "cannot"]
+
+TOLERANCE = 1e-5  # of the largest number: what machines, batch sizes and threads may change
+SHOWN = 20  # differences named one by one
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked into."""
+
+    kind: str  # claims, score, maps
+    what: str
+    key: str  # of the cell; "" for the claims
+    verdict: Verdict
+    detail: str
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What to recompute: a seeded sample of cells, or the cells of these keys (`sample` is then not used)."""
+
+    sample: int = 5
+    seed: int = 0
+    keys: tuple[str, ...] = ()
+    device: str = "cpu"
+
+
+def verify(folder: Path, scope: Scope) -> Iterator[Check]:
+    """Check the claims, then the sampled scores, then the maps these rest on."""
+    results = load_results(folder)
+    if not scope.keys:
+        yield from check_claims(folder, results)
+    store, planned = Store(folder), Replanned(folder, scope.device)
+    chosen = _chosen(results, scope)
+    with tempfile.TemporaryDirectory(prefix="xaibench-verify-") as scratch:
+        replica = Replica(store, Path(scratch), scope.device)
+        seen: set[str] = set()
+        for key, labels in chosen:
+            cell = planned.cell(key)
+            yield _check_score(replica, cell, key, labels, planned.trouble, scope)
+            if cell is not None and (maps := planned.cell(cell.inputs["maps"])) and maps.key not in seen:
+                seen.add(maps.key)
+                yield _check_maps(replica, maps, scope)
+
+
+def check_claims(folder: Path, results: Results) -> Iterator[Check]:
+    """Make the leaderboard again and compare."""
+    claimed = read_json(folder / NAME)
+    if not isinstance(claimed, dict):
+        msg = f"{folder} holds no {NAME}; `xaibench leaderboard --results {folder}` writes what is to be verified"
+        raise DataError(msg)
+    weights = claimed.get("weights")
+    usable = isinstance(weights, dict) and all(isinstance(one, int | float) for one in weights.values())
+    found = json.loads(json.dumps(claims_of(results, weights) if usable and weights else claims_of(results)))
+    told = list(differences(claimed, found))
+    for line in told[:SHOWN]:
+        yield Check("claims", NAME, "", "fails", line)
+    if len(told) > SHOWN:
+        yield Check("claims", NAME, "", "fails", f"and {len(told) - SHOWN} more")
+    if not told:
+        rows = len(found["rows"])
+        yield Check("claims", NAME, "", "holds", f"all {rows} rows and their rankings follow from the stored scores")
+
+
+def _chosen(results: Results, scope: Scope) -> list[tuple[str, Mapping[str, str]]]:
+    """Keys and labels of the scores to recompute."""
+    finished = sorted(
+        ((one.key, one.labels) for one in results.scores if one.status == "ok" and one.ids), key=itemgetter(0)
+    )
+    if scope.keys:
+        known = dict(finished)
+        if unknown := [key for key in scope.keys if key not in known]:
+            msg = f"--cell {unknown[0]}: no finished score of this key; results.json names the key of every row"
+            raise UsageError(msg)
+        return [(key, known[key]) for key in scope.keys]
+    rng = np.random.default_rng(derive("verify", scope.seed))
+    picked = rng.permutation(len(finished))[: scope.sample]
+    return [finished[at] for at in sorted(picked.tolist())]
+
+
+class Replanned:
+    """The cells of the folder's runs, planned again from what was asked: by key, with all it takes to do them."""
+
+    def __init__(self, folder: Path, device: str) -> None:
+        self.trouble = "the plugins, data or weights here are not those of the run"
+        self._cells: dict[str, Cell] | None = None
+        self._folder, self._device = folder, device
+
+    def cell(self, key: str) -> Cell | None:
+        """The cell of this key, if it can be planned here."""
+        if self._cells is None:
+            self._cells = {}
+            for request in self._requests():
+                self._cells |= self._plan(request)
+        return self._cells.get(key)
+
+    def _requests(self) -> list[dict[str, Any]]:
+        """What was asked, each request once."""
+        asked = [run["request"] for run in Store(self._folder).runs() if isinstance(run.get("request"), dict)]
+        return list({json.dumps(request, sort_keys=True): request for request in asked}.values())
+
+    def _plan(self, request: dict[str, Any]) -> dict[str, Cell]:
+        from xaibench.planning import Terms
+        from xaibench.runner import Request, choose, plan_all
+
+        given = {**request, "out": self._folder, "device": self._device, "terms": Terms(**request["terms"])}
+        failures: list[str] = []
+        try:
+            asked = Request(**given)
+            plans = plan_all(asked, choose(asked), choose_progress("none"), failures, train=False)
+        except XaibenchError as error:
+            self.trouble = str(error)
+            return {}
+        if failures:
+            self.trouble = failures[0].splitlines()[0]
+        return {cell.key: cell for plan in plans for cell in plan.cells()}
+
+
+class Replica:
+    """A results folder in which one shard at a time is missing, and is made again."""
+
+    def __init__(self, store: Store, scratch: Path, device: str) -> None:
+        self.original = store
+        self.store = Store(scratch).open()
+        self._device = device
+        self._worker: Worker | None = None
+
+    def again(self, cell: Cell, span: tuple[int, int]) -> tuple[Shard | None, str]:
+        """The shard as it comes out here; None and why if it does not."""
+        shutil.rmtree(self.store.root / "cells", ignore_errors=True)  # what an earlier check has put there
+        for key in cell.inputs.values():
+            self._link(key, None)
+        self._link(cell.key, span)
+        outcome = self._work().execute(cell)
+        shard = self.store.shard(cell.key, *span)
+        return (shard, "") if outcome.status == "ok" and shard else (None, outcome.reason)
+
+    def _link(self, key: str, without: tuple[int, int] | None) -> None:
+        """Show the shards of a cell, all or all but those that begin where the missing one does."""
+        target = self.store.folder(key)
+        target.mkdir(parents=True, exist_ok=True)
+        for shard in self.original.folder(key).glob("*-*"):
+            place = target / shard.name
+            if without is None or not shard.name.startswith(f"{without[0]:06d}-"):
+                place.symlink_to(shard.resolve(), target_is_directory=True)
+
+    def _work(self) -> Worker:
+        from xaibench.execution import CellWorker  # brings torch, which the claims alone do not need
+        from xaibench.workbench import Setting
+
+        if self._worker is None:
+            self._worker = CellWorker(Setting(self.store.root, self._device, 8, "verify"))
+        return self._worker
+
+
+def _span(cell: Cell, scope: Scope) -> tuple[int, int]:
+    """A shard of the cell, chosen by the seed."""
+    every = spans(cell.count)
+    return every[derive("verify", scope.seed, cell.key) % len(every)]
+
+
+def _name(labels: Mapping[str, str]) -> str:
+    return " · ".join(labels[name] for name in ("task", "model", "explainer", "metric") if name in labels)
+
+
+def _check_score(
+    replica: Replica, cell: Cell | None, key: str, labels: Mapping[str, str], trouble: str, scope: Scope
+) -> Check:
+    if cell is None:
+        return Check("score", _name(labels), key, "cannot", f"it cannot be planned here: {trouble}")
+    return _checked(replica, cell, _span(cell, scope), "score", compare_scores)
+
+
+def _check_maps(replica: Replica, cell: Cell, scope: Scope) -> Check:
+    return _checked(replica, cell, _span(cell, scope), "maps", _compare_maps)
+
+
+def _checked(replica: Replica, cell: Cell, span: tuple[int, int], kind: str, compare: Any) -> Check:
+    what, images = _name(cell.labels), f"images {span[0]} to {span[1] - 1}"
+    stored = replica.original.shard(cell.key, *span)
+    if stored is None:
+        return Check(kind, what, cell.key, "fails", f"{images} are not in the folder")
+    found, reason = replica.again(cell, span)
+    if found is None:
+        return Check(kind, what, cell.key, "cannot", f"{images} could not be made again: {reason}")
+    try:
+        told = compare(stored, found)
+    except DataError as error:
+        told = str(error)
+    return Check(kind, what, cell.key, "fails" if told else "holds", f"{images}: {told}" if told else images)
+
+
+def compare_scores(stored: Shard, found: Shard) -> str:
+    """Why the stored values are not what came out; "" if they are."""
+    for name in ("ids", "patients", "applies"):
+        if stored.column(name) != found.column(name):
+            return f"{name} are not those of the data"
+    if [bool(flaw) for flaw in stored.column("flaws")] != [bool(flaw) for flaw in found.column("flaws")]:
+        return "other maps count as failed"
+    mine, theirs = (np.array(shard.column("values"), dtype=np.float64) for shard in (stored, found))
+    if (np.isnan(mine) != np.isnan(theirs)).any():
+        return "other images have no value"
+    scale = float(np.nanmax(np.abs(theirs), initial=0.0)) or 1.0
+    apart = np.nan_to_num(np.abs(mine - theirs))
+    worst = int(apart.argmax()) if len(apart) else 0
+    if len(apart) and apart[worst] > TOLERANCE * scale:
+        return f"{stored.column('ids')[worst]} is claimed to score {mine[worst]:g}, and scores {theirs[worst]:g}"
+    return ""
+
+
+def _compare_maps(stored: Shard, found: Shard) -> str:
+    """Why the stored maps are not what came out; "" if they are."""
+    if stored.column("ids") != found.column("ids"):
+        return "ids are not those of the data"
+    mine, theirs = stored.maps().astype(np.float64), found.maps().astype(np.float64)
+    if mine.shape != theirs.shape:
+        return f"maps of shape {mine.shape} are stored, {theirs.shape} came out"
+    if (np.isfinite(mine) != np.isfinite(theirs)).any():
+        return "other pixels are finite"
+    mine, theirs = np.nan_to_num(mine, posinf=0, neginf=0), np.nan_to_num(theirs, posinf=0, neginf=0)
+    axes = tuple(range(1, mine.ndim))
+    scale = np.maximum(np.abs(theirs).max(axis=axes, initial=0.0), np.finfo(np.float32).tiny)
+    apart = np.abs(mine - theirs).max(axis=axes, initial=0.0) / scale
+    worst = int(apart.argmax())
+    if apart[worst] > TOLERANCE:
+        return f"the map of {stored.column('ids')[worst]} differs by {apart[worst]:.2g} of its largest value"
+    return ""
+
+
+def exit_code(checks: Sequence[Check]) -> int:
+    """0 all that was checked holds, 1 something does not, 3 nothing could be recomputed."""
+    if any(check.verdict == "fails" for check in checks):
+        return 1
+    recomputed = [check for check in checks if check.kind != "claims"]
+    return 3 if recomputed and all(check.verdict == "cannot" for check in recomputed) else 0
