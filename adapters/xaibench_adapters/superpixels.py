@@ -121,6 +121,12 @@ def chosen_output(logits: torch.Tensor, target: int, output: Output) -> torch.Te
     return logits.softmax(dim=1)[:, target]
 
 
+def refuse_imputation(who: str, infill: str) -> None:
+    """Libraries want one picture of what is hidden, whatever is hidden."""
+    if infill != SEGMENT_MEAN and Infill(infill).needs_mask:
+        raise UsageError(f"{who}: infill {infill!r} depends on what is hidden, and the library cannot do that.")
+
+
 def segment_means(image: torch.Tensor, labels: Labels) -> torch.Tensor:
     """Each pixel [C, H, W] becomes the mean of its segment."""
     places = torch.from_numpy(labels.astype(np.int64)).to(image.device).flatten()
