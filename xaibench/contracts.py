@@ -172,7 +172,7 @@ class Case:
     backward: Scores  # [B] samples passed backward
     peak_bytes: Scores | None = None  # [B] device memory of the call that made the map; None: not measured here
     bare_seconds: Scores | None = None  # [B] least time of the bare network per sample; None: not measured here
-    variants: Mapping[str, Floats] = field(default_factory=dict)  # name -> [B, H, W], normalised like `maps`
+    variants: Mapping[str, Floats] = field(default_factory=dict)  # name -> [B, H, W] like `maps`; a flat one is zeros
     classifier: Classifier | None = None  # there if the card needs "model"
 
 

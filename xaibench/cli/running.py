@@ -235,7 +235,7 @@ def plan(as_json: bool, **options: Any) -> None:
         return
     for row in rows:
         names = " · ".join(
-            row["labels"][name] for name in ("task", "model", "explainer", "metric") if name in row["labels"]
+            row["labels"][name] for name in ("task", "model", "explainer", "metric", "variant") if name in row["labels"]
         )
         click.echo(f"{row['state']:<11} {row['kind']:<7} {names}{'  ' + row['why'] if row['why'] else ''}")
     counts = Counter(row["state"] for row in rows)
