@@ -104,6 +104,13 @@ def test_random_logit_of_quantus_sets_the_seed_of_everybody(network, images, cas
     assert not np.array_equal(np.random.get_state()[1], before)
 
 
+def test_the_noise_of_quantus_makes_pixels_that_no_image_has_and_ours_does_not(images, case):
+    white = np.ones((1, 100), dtype=np.float32)
+    theirs = quantus.MaxSensitivity(lower_bound=0.05, disable_warnings=True).perturb_func
+    assert theirs(arr=white, indices=np.arange(100)[None]).max() > 1.01
+    assert max(noise(np.ones_like(images), case.seeds, name).max() for name in DRAWS) == 1
+
+
 def spoilt(network):
     """The networks that Quantus goes through, from the output down."""
     found = copy.deepcopy(network)
