@@ -1,4 +1,4 @@
-"""Results in the shape of Every Eval Ever, the exchange format of the EvalEval coalition (schema version 0.3.0).
+"""Results in the shape of Every Eval Ever, the exchange format of the EvalEval coalition (schema version 0.2.2).
 
 That format knows evaluations of models and has no axis for explainers: the explainer stands in the name of each
 evaluation and in its `generation_config`, and the model is the classifier that was explained. One file per board.
@@ -7,12 +7,13 @@ evaluation and in its `generation_config`, and the model is the classifier that 
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 from xaibench import __version__
 from xaibench.seeds import derive
 from xaibench_leaderboard.board import boards_of
-from xaibench_leaderboard.statistics import LEVEL, REPLICATES
+from xaibench_leaderboard.statistics import LEVEL, METHOD, REPLICATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from xaibench.contracts import Results
     from xaibench_leaderboard.board import Board, Column, Row, Score
 
-VERSION = "0.3.0"
+VERSION = "0.2.2"
 
 
 def reports_of(results: Results) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -28,16 +29,18 @@ def reports_of(results: Results) -> Iterator[tuple[str, dict[str, Any]]]:
     for board in boards_of(results):
         digest = f"{derive('every-eval-ever', *board.labels.values()):016x}"
         words = re.sub(r"[^A-Za-z0-9.-]+", "-", "-".join((board.labels["task"], board.labels["model"])))[:80]
-        yield f"{words}-{digest[:8]}", _report(board, digest)
+        yield f"{words}-{digest[:8]}", _report(board, digest, str(int(time.time())))
 
 
-def _report(board: Board, digest: str) -> dict[str, Any]:
+def _report(board: Board, digest: str, now: str) -> dict[str, Any]:
     return {
         "schema_version": VERSION,
-        "evaluation_id": f"xaibench/{board.labels['task']}/{board.labels['model']}/{digest}",
+        "evaluation_id": f"xaibench-{board.labels['task']}-{digest}/{board.labels['model']}/{now}",
+        "retrieved_timestamp": now,
         "source_metadata": {
             "source_name": "xaibench",
             "source_type": "evaluation_run",
+            "source_organization_name": "unknown",  # a results folder does not say whose it is
             "evaluator_relationship": "other",
         },
         "eval_library": {"name": "xaibench", "version": __version__},
@@ -62,6 +65,7 @@ def _result(board: Board, row: Row, column: Column, score: Score) -> dict[str, A
         "limited": str(score.count < score.total).lower(),
     }
     return {
+        "evaluation_result_id": score.key,
         "evaluation_name": f"{column.label} of {row.explainer}",
         "source_data": {"dataset_name": board.labels["task"], "source_type": "other"},
         "metric_config": _metric(column),
@@ -72,6 +76,8 @@ def _result(board: Board, row: Row, column: Column, score: Score) -> dict[str, A
 
 def _metric(column: Column) -> dict[str, Any]:
     ends = {"min_score": column.card.get("lowest"), "max_score": column.card.get("highest")}
+    if None not in ends.values():
+        ends["score_type"] = "continuous"  # the format asks for both ends of whatever calls itself so
     return {
         "metric_id": str(column.card.get("name", column.label)),
         "metric_name": column.label,
@@ -79,7 +85,6 @@ def _metric(column: Column) -> dict[str, Any]:
         "metric_unit": str(column.card.get("unit", "")),
         "evaluation_description": str(column.card.get("summary", "")),
         "lower_is_better": not column.higher_is_better,
-        "score_type": "continuous",
         **{name: end for name, end in ends.items() if end is not None},
     }
 
@@ -92,5 +97,10 @@ def _score(score: Score) -> dict[str, Any]:
     if found.sd is not None:
         uncertainty["standard_deviation"] = found.sd
     if found.low is not None:
-        uncertainty["confidence_interval"] = {"lower": found.low, "upper": found.high, "confidence_level": LEVEL}
+        uncertainty["confidence_interval"] = {
+            "lower": found.low,
+            "upper": found.high,
+            "confidence_level": LEVEL,
+            "method": METHOD,
+        }
     return {"score": found.mean, "uncertainty": uncertainty}

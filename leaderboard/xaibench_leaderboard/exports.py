@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
          ">": r"\textgreater{}", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
-         **{char: f"\\{char}" for char in "&%$#_{}"}}  # fmt: skip
+         "[": "{[}", **{char: f"\\{char}" for char in "&%$#_{}"}}  # fmt: skip
 
 
 def export(results: Results, kind: str, folder: Path, weights: Weights) -> Path:

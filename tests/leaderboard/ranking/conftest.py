@@ -7,6 +7,7 @@ import pytest
 
 from xaibench.contracts import ExplainerCard, MetricCard, ModelCard, Prediction, Result, Results, TaskCard
 from xaibench.seeds import derive
+from xaibench.store import Store, spans
 
 
 def plain(card):
@@ -95,3 +96,27 @@ class Campaign:
 def campaign():
     """Make a campaign: `campaign(patients=20, films=2)`."""
     return Campaign
+
+
+@pytest.fixture
+def folder_of(tmp_path):
+    """Write results as a run would have left them."""
+
+    def write(results, name="results", run="20260101T000000-1"):
+        store, rows = Store(tmp_path / name).open(), []
+        for one in results.scores:
+            for start, stop in spans(len(one.ids)) if one.status == "ok" else ():
+                part = slice(start, stop)
+                record = {"ids": one.ids[part], "patients": one.patients[part], "values": one.values[part]}
+                record |= {
+                    "flaws": ["flat" if bad else "" for bad in one.failed[part]],
+                    "applies": [True] * (stop - start),
+                }
+                store.commit(one.key, (start, stop), record)
+            store.describe(one.key, {"cards": dict(one.cards), "labels": dict(one.labels)})
+            row = {"key": one.key, "kind": "score", "labels": dict(one.labels), "cards": dict(one.cards)}
+            rows.append(row | {"count": one.count, "total": one.total, "status": one.status, "reason": one.reason})
+        store.save_run(run, {"subjects": [], "cells": rows, "environment": "none"})
+        return store.root
+
+    return write
