@@ -61,16 +61,19 @@ const CRITERIA = [["Consistency", ["stability", "robustness"]], ["Plausibility",
 function drawScores() {
   const board = boardAt();
   const methods = board.rows.map((_, at) => at).filter((at) => !board.rows[at].about.reference);
-  const columnsOf = (families) => board.columns.map((_, at) => at).filter((at) => board.columns[at].judges && families.includes(board.columns[at].about.card.family));
+  const columnsOf = (families) => board.columns.map((_, at) => at)
+    .filter((at) => families.includes(board.columns[at].about.card.family) && !board.columns[at].about.card.region);
   const score = (row, families) => {
-    const columns = columnsOf(families);
-    const shares = columns.map((column) => share(board, row, column));
-    return columns.length && shares.every((one) => one !== null) ? number(mean(shares)) : null;
+    const judged = columnsOf(families).filter((at) => board.columns[at].judges);
+    const shares = judged.map((column) => share(board, row, column));
+    if (judged.length) return shares.every((one) => one !== null) ? number(mean(shares)) : null;
+    return columnsOf(families).filter((at) => board.columns[at].about.descriptive && meanAt(board, row, at) !== null)
+      .map((at) => el("small", {}, `${board.columns[at].about.label} ${number(meanAt(board, row, at))}`));
   };
   return [
     el("h3", {}, `The explainers of ${board.title}`),
     el("p", { class: "footnote" }, "Per criterion the mean, over its metrics, of where the score lies between the best floor (0) and the best ceiling (1). ",
-      "Below 0: worse than what is free. Empty: not measured, or not on every metric, or no floor and ceiling to compare with. Usefulness needs readers."),
+      "Below 0: worse than what is free. Small: metrics that describe and do not judge, as measured. Empty: not measured, or not on every metric, or no floor and ceiling to compare with. Usefulness needs readers."),
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Scores by criterion" },
       el("table", {},
         el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "explainer"), CRITERIA.map(([name]) => el("th", { scope: "col" }, name)), el("th", { scope: "col" }, "Usefulness"))),

@@ -30,13 +30,13 @@ function draw() {
 }
 
 function redraw(section, content) {
-  const open = [...section.querySelectorAll("details[open][data-keep]")].map((one) => one.dataset.keep);
+  const folds = new Map([...section.querySelectorAll("details[data-keep]")].map((one) => [one.dataset.keep, one.open]));
   const focus = section.contains(document.activeElement) ? document.activeElement : null;
   const selector = focus && focusSelector(focus);
   const caret = focus?.id === "search" ? focus.selectionStart : null;
   const scrolled = section.querySelector(".scroll")?.scrollLeft || 0;
   section.replaceChildren(...content.flat(3).filter(Boolean));
-  for (const one of section.querySelectorAll("details[data-keep]")) one.open = open.includes(one.dataset.keep);
+  for (const one of section.querySelectorAll("details[data-keep]")) one.open = folds.get(one.dataset.keep) ?? one.open;
   if (section.querySelector(".scroll")) section.querySelector(".scroll").scrollLeft = scrolled;
   const again = selector && section.querySelector(selector);
   again?.focus({ preventScroll: true });
