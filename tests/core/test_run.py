@@ -130,9 +130,9 @@ def test_kill_9_at_ten_instants_ends_in_the_scores_of_an_undisturbed_run_and_doe
     assert {folder: now[folder] for folder in finished} == finished
     assert rough.scores() == calm.scores()
     assert len(rough.scores()) == 8
-    # A kill can cost the shard it hits, and no more: 32 images.
+    # A kill can cost the shard it hits, and no more: 32 images, and the one that goes ahead of the timing.
     again = Counter(explained.read_text().split())
-    assert sum(again.values()) <= 80 + 32 * killed
+    assert sum(again.values()) <= 81 + 33 * killed
 
 
 def test_kills_during_the_first_training_never_leave_half_of_it(tmp_path):
@@ -205,7 +205,7 @@ def test_one_failing_cell_stops_no_other_and_each_says_why(bench):
     assert "running_mean" in reasons["train"]
     assert "0.weight changed" in reasons["weights"]
     assert "5 forward hooks left on 2" in reasons["hook"]  # four batches, and the image that goes ahead
-    assert "maps of shape (8, 3, 3); (8, 16, 16) is" in reasons["shape"]
+    assert "maps of shape (1, 3, 3); (1, 16, 16) is" in reasons["shape"]
     unfinished = [result for result in load_results(bench.out).scores if result.status != "ok"]
     assert len(unfinished) == 7
     assert all(result.reason for result in unfinished)
@@ -256,9 +256,10 @@ def test_a_smaller_limit_is_the_beginning_of_a_larger_one(bench):
     choice = {"explainers": f'Gradient(trace="{trace}")', "metrics": "iou"}
     bench.run("--limit", "32", **choice)
     first = bench.scores()
-    assert len(trace.read_text().split()) == 32
+    ahead = 1  # image per process, so that what is timed starts warm
+    assert len(trace.read_text().split()) == 32 + ahead
     bench.run("--limit", "64", **choice)
-    assert len(trace.read_text().split()) == 64
+    assert len(trace.read_text().split()) == 64 + 2 * ahead
     assert len(set(trace.read_text().split())) == 64
     ((ids, values),) = first.values()
     ((more_ids, more_values),) = bench.scores().values()
@@ -271,7 +272,7 @@ def test_a_new_metric_computes_no_map_again(bench):
     trace = bench.folder / "explained"
     bench.run(explainers=f'Gradient(trace="{trace}")', metrics="iou")
     bench.run(explainers=f'Gradient(trace="{trace}")', metrics="iou,energy")
-    assert len(trace.read_text().split()) == 80
+    assert len(trace.read_text().split()) == 80 + 1, "each image once, and the one that goes ahead of the timing"
     assert len(bench.scores()) == 2
 
 
