@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from captum import attr
+from scipy import ndimage
 from torch import nn
 from torch.nn import functional as F
 
@@ -13,7 +14,7 @@ from xaibench.classifier import TorchClassifier
 from xaibench_adapters.deeplift import DeepLift, DeepLiftShap
 from xaibench_adapters.drawing import baseline, generator, noisy
 from xaibench_adapters.noisy_gradients import SmoothGrad, VarGrad
-from xaibench_adapters.path_gradients import BlurIG, GradientShap, IntegratedGradients
+from xaibench_adapters.path_gradients import BlurIG, Focus, GradientShap, IntegratedGradients
 from xaibench_adapters.pixel_gradients import InputXGradient, Saliency
 from xaibench_adapters.relu_rules import Deconvolution, GuidedBackprop, GuidedGradCAM
 
@@ -186,17 +187,20 @@ def test_contributions_add_up_to_the_change_of_the_logit_from_black(ours, batch,
 
 def test_blur_ig_adds_up_to_the_change_of_the_logit_from_the_blurred_image(ours, batch):
     explainer = BlurIG(steps=200, sigma=0.2)
-    blurred = torch.stack([explainer.frames(image)[0] for image in batch.images])
+    focus = Focus(batch.images, 200, 0.2)
+    blurred = torch.stack([focus.frame(image, 0) for image in range(3)])
     expected = change(ours, batch, blurred)
     assert expected.abs().min() > 0.05
     torch.testing.assert_close(explainer.explain(ours, batch).sum(dim=(1, 2)), expected, rtol=0.02, atol=1e-3)
 
 
-def test_blur_ig_begins_blurred_and_ends_with_the_image(batch):
-    frames = BlurIG(steps=5, sigma=0.2).frames(batch.images[0])
-    assert torch.equal(frames[-1], batch.images[0])
-    spreads = [frame.std().item() for frame in frames[:, 0, 6:-6, 6:-6]]
-    assert spreads == sorted(spreads)
+def test_images_come_into_focus_as_scipy_blurs_them(batch):
+    focus = Focus(batch.images, 5, 0.2)
+    for step in range(6):
+        width = 0.2 * 20 * (1 - step / 5) ** 2
+        expected = ndimage.gaussian_filter(batch.images[1].numpy(), (0, width, width), mode="constant", truncate=6)
+        np.testing.assert_allclose(focus.frame(1, step), expected, atol=1e-5)
+    assert torch.equal(focus.frame(1, 5), batch.images[1])
 
 
 # --------------------------------------------------------------------------------------------- linear, in closed form
@@ -256,7 +260,7 @@ def test_over_shades_a_linear_model_is_explained_from_their_mean(linear_batch, e
 
 def test_blur_ig_of_a_linear_model_is_the_change_of_each_pixel_times_its_weight(linear_batch):
     explainer = BlurIG(steps=4)
-    blurred = explainer.frames(PIXELS[0])[0]
+    blurred = Focus(PIXELS, 4, 0.2).frame(0, 0)
     maps = explainer.explain(TorchClassifier(Linear(), ("a",), None), linear_batch)
     torch.testing.assert_close(maps, (WEIGHTS * (PIXELS - blurred)).sum(dim=1), rtol=1e-5, atol=1e-6)
 
