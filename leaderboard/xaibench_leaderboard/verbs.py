@@ -41,7 +41,7 @@ def export(folder: Path, kinds: tuple[str, ...], out: Path | None, weights: str)
 )
 @click.argument("folder", type=FOLDER)
 @click.option("--sample", type=click.IntRange(0), default=5, show_default=True, help="How many scores to recompute.")
-@click.option("--all", "everything", is_flag=True, help="Recompute every score.")
+@click.option("--all", "everything", is_flag=True, help="Recompute every score and map.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which ones are sampled.")
 @click.option("--cell", "keys", multiple=True, help="Recompute the score of this key; may be repeated.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1 or mps.")
@@ -54,7 +54,7 @@ def verify(
     from xaibench_leaderboard.verifying import verify as check_all
 
     checks: list[Check] = []
-    for check in check_all(folder, Scope(10**9 if everything else sample, seed, keys, device)):
+    for check in check_all(folder, Scope(None if everything else sample, seed, keys, device)):
         checks.append(check)
         if not as_json:
             click.echo(_check(check))

@@ -27,12 +27,13 @@ from xaibench_leaderboard.claims import NAME, claims_of
 from xaibench_leaderboard.differing import differences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import TypeAlias
 
     from xaibench.contracts import Cell, Results, Worker
     from xaibench.store import Shard
 
+    Compare: TypeAlias = Callable[[Shard, Shard], str]
     Verdict: TypeAlias = Literal["holds", "fails", "cannot"]
 
 TOLERANCE = 1e-5  # of the largest number: what machines, batch sizes and threads may change
@@ -52,9 +53,9 @@ class Check:
 
 @dataclass(frozen=True)
 class Scope:
-    """What to recompute: a seeded sample of cells, or the cells of these keys (`sample` is then not used)."""
+    """What to recompute: one shard of each of a seeded sample of scores; or the scores of these keys, in full."""
 
-    sample: int = 5
+    sample: int | None = 5  # None: every score, in full
     seed: int = 0
     keys: tuple[str, ...] = ()
     device: str = "cpu"
@@ -72,10 +73,14 @@ def verify(folder: Path, scope: Scope) -> Iterator[Check]:
         seen: set[str] = set()
         for key, labels in chosen:
             cell = planned.cell(key)
-            yield _check_score(replica, cell, key, labels, planned.trouble, scope)
-            if cell is not None and (maps := planned.cell(cell.inputs["maps"])) and maps.key not in seen:
+            if cell is None:
+                yield Check("score", _name(labels), key, "cannot", f"it cannot be planned here: {planned.trouble}")
+                continue
+            yield from _checked(replica, cell, scope, "score", compare_scores)
+            maps = planned.cell(cell.inputs["maps"])
+            if maps is not None and maps.key not in seen:
                 seen.add(maps.key)
-                yield _check_maps(replica, maps, scope)
+                yield from _checked(replica, maps, scope, "maps", _compare_maps)
 
 
 def check_claims(folder: Path, results: Results) -> Iterator[Check]:
@@ -109,7 +114,7 @@ def _chosen(results: Results, scope: Scope) -> list[tuple[str, Mapping[str, str]
             raise UsageError(msg)
         return [(key, known[key]) for key in scope.keys]
     rng = np.random.default_rng(derive("verify", scope.seed))
-    picked = rng.permutation(len(finished))[: scope.sample]
+    picked = rng.permutation(len(finished))[: scope.sample]  # all if it is None
     return [finished[at] for at in sorted(picked.tolist())]
 
 
@@ -188,41 +193,37 @@ class Replica:
         return self._worker
 
 
-def _span(cell: Cell, scope: Scope) -> tuple[int, int]:
-    """A shard of the cell, chosen by the seed."""
+def _spans(cell: Cell, scope: Scope) -> list[tuple[int, int]]:
+    """The shards to look at: all, or one of a sampled cell, chosen by the seed."""
     every = spans(cell.count)
-    return every[derive("verify", scope.seed, cell.key) % len(every)]
+    if scope.keys or scope.sample is None:
+        return every
+    return [every[derive("verify", scope.seed, cell.key) % len(every)]]
 
 
 def _name(labels: Mapping[str, str]) -> str:
     return " · ".join(labels[name] for name in ("task", "model", "explainer", "metric") if name in labels)
 
 
-def _check_score(
-    replica: Replica, cell: Cell | None, key: str, labels: Mapping[str, str], trouble: str, scope: Scope
-) -> Check:
-    if cell is None:
-        return Check("score", _name(labels), key, "cannot", f"it cannot be planned here: {trouble}")
-    return _checked(replica, cell, _span(cell, scope), "score", compare_scores)
+def _checked(replica: Replica, cell: Cell, scope: Scope, kind: str, compare: Compare) -> Iterator[Check]:
+    for span in _spans(cell, scope):
+        verdict, told = _made_again(replica, cell, span, compare)
+        images = f"images {span[0]} to {span[1] - 1}"
+        yield Check(kind, _name(cell.labels), cell.key, verdict, f"{images}: {told}" if told else images)
 
 
-def _check_maps(replica: Replica, cell: Cell, scope: Scope) -> Check:
-    return _checked(replica, cell, _span(cell, scope), "maps", _compare_maps)
-
-
-def _checked(replica: Replica, cell: Cell, span: tuple[int, int], kind: str, compare: Any) -> Check:
-    what, images = _name(cell.labels), f"images {span[0]} to {span[1] - 1}"
+def _made_again(replica: Replica, cell: Cell, span: tuple[int, int], compare: Compare) -> tuple[Verdict, str]:
     stored = replica.original.shard(cell.key, *span)
     if stored is None:
-        return Check(kind, what, cell.key, "fails", f"{images} are not in the folder")
+        return "fails", "not in the folder, or damaged"
     found, reason = replica.again(cell, span)
     if found is None:
-        return Check(kind, what, cell.key, "cannot", f"{images} could not be made again: {reason}")
+        return "cannot", f"could not be made again: {reason}"
     try:
         told = compare(stored, found)
     except DataError as error:
         told = str(error)
-    return Check(kind, what, cell.key, "fails" if told else "holds", f"{images}: {told}" if told else images)
+    return "fails" if told else "holds", told
 
 
 def compare_scores(stored: Shard, found: Shard) -> str:

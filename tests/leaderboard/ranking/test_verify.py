@@ -1,0 +1,188 @@
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from xaibench.cli.main import cli
+from xaibench.errors import DataError, UsageError
+from xaibench.store import Store
+from xaibench_leaderboard.differing import differences
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A true run of 40 images (two shards): one explainer, noise and the truth, two metrics."""
+    folder = tmp_path_factory.mktemp("made") / "results"
+    options = "--tasks phantom-tiny --models oracle-linear --explainers saliency,random,roi --metrics iou,seconds"
+    run = invoke("run", *options.split(), "--no-references", "--no-audit", "--limit", 40, "--out", folder)
+    assert run.exit_code == 0, run.output
+    return folder
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    """A copy to tamper with."""
+    return shutil.copytree(made, tmp_path / "results")
+
+
+def verified(folder, *arguments):
+    result = invoke("verify", folder, "--json", *arguments)
+    return json.loads(result.stdout), result.exit_code
+
+
+def failing(answer):
+    return [
+        (check["kind"], check["what"], check["detail"]) for check in answer["checks"] if check["verdict"] == "fails"
+    ]
+
+
+def key_of(folder, kind, **labels):
+    (run,) = Store(folder).runs()
+    return next(row["key"] for row in run["cells"] if row["kind"] == kind and labels.items() <= row["labels"].items())
+
+
+def change(folder, key, shard, edit):
+    """Change the record of a shard by hand."""
+    (path,) = Store(folder).folder(key).glob(f"{shard:06d}-*/record.json")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    edit(record)
+    path.write_text(json.dumps(record), encoding="utf-8")
+    return path.parent
+
+
+def test_an_honest_folder_holds_in_full(folder):
+    answer, code = verified(folder, "--all")
+    assert code == 0
+    assert {check["verdict"] for check in answer["checks"]} == {"holds"}
+    assert [check["kind"] for check in answer["checks"]].count("score") == 6 * 2  # shards
+    assert [check["kind"] for check in answer["checks"]].count("maps") == 3 * 2
+
+
+def test_verifying_changes_nothing_in_the_folder(folder):
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    verified(folder, "--all")
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_number_changed_in_the_claims_is_found(folder):
+    path = folder / "results.json"
+    claims = json.loads(path.read_text(encoding="utf-8"))
+    row = next(row for row in claims["rows"] if row["explainer"] == "saliency" and row["metric"] == "iou")
+    row["mean"] += 0.01
+    path.write_text(json.dumps(claims), encoding="utf-8")
+    answer, code = verified(folder, "--sample", 0)
+    assert code == 1
+    ((kind, _, detail),) = failing(answer)
+    assert kind == "claims"
+    assert f"].mean: claimed {row['mean']!r}, found 0." in detail
+
+
+def test_a_place_changed_in_the_claims_is_found(folder):
+    path = folder / "results.json"
+    claims = json.loads(path.read_text(encoding="utf-8"))
+    claims["rankings"][0]["standings"][0]["explainer"] = "mine"
+    path.write_text(json.dumps(claims), encoding="utf-8")
+    answer, code = verified(folder, "--sample", 0)
+    assert code == 1
+    assert "rankings[0].standings[0].explainer: claimed 'mine', found 'saliency'" in failing(answer)[0][2]
+
+
+@pytest.mark.parametrize("shard", [0, 32])
+def test_a_score_changed_in_a_shard_is_found_even_if_the_claims_were_made_after_it(folder, shard):
+    key = key_of(folder, "score", explainer="saliency", metric="iou")
+
+    def better(record):
+        at = next(at for at, value in enumerate(record["values"]) if value is not None)
+        record["values"][at] = 0.987
+
+    change(folder, key, shard, better)
+    assert verified(folder, "--sample", 0)[1] == 1  # the claims do not follow from the shards any more
+    assert invoke("leaderboard", "--results", folder).exit_code == 0
+    assert verified(folder, "--sample", 0)[1] == 0
+    answer, code = verified(folder, "--cell", key)
+    assert code == 1
+    ((_, _, detail),) = failing(answer)
+    assert detail.startswith(f"images {shard} to")
+    assert "is claimed to score 0.987, and scores" in detail
+
+
+def test_maps_changed_with_their_digest_are_found(folder):
+    key = key_of(folder, "explain", explainer="saliency")
+    (place,) = Store(folder).folder(key).glob("000032-*")
+    maps = np.load(place / "maps.npy")
+    maps[0, :4, :4] += maps.max()
+    np.save(place / "maps.npy", maps)
+    digest = hashlib.blake2b((place / "maps.npy").read_bytes(), digest_size=16).hexdigest()
+    change(folder, key, 32, lambda record: record["maps"].update(digest=digest))
+    Store(folder).shard(key, 32, 40).maps()  # by its digest it is sound
+    answer, code = verified(folder, "--cell", key_of(folder, "score", explainer="saliency", metric="seconds"))
+    assert code == 1
+    assert "differs by" in failing(answer)[0][2]
+
+
+def test_maps_that_do_not_match_their_digest_are_found(folder):
+    key = key_of(folder, "explain", explainer="roi")
+    for place in Store(folder).folder(key).glob("*-*"):
+        content = bytearray((place / "maps.npy").read_bytes())
+        content[-1] ^= 1
+        (place / "maps.npy").write_bytes(content)
+    answer, code = verified(folder, "--cell", key_of(folder, "score", explainer="roi", metric="seconds"))
+    assert code == 1
+    assert any("is not what was written" in detail for _, _, detail in failing(answer))
+
+
+def test_what_cannot_be_planned_here_is_said_and_is_no_failure(folder):
+    for path in (folder / "runs").glob("*.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        record["request"]["explainers"] = "no-such-explainer"
+        path.write_text(json.dumps(record), encoding="utf-8")
+    answer, code = verified(folder)
+    assert code == 3
+    assert failing(answer) == []
+    assert "no-such-explainer" in next(check["detail"] for check in answer["checks"] if check["verdict"] == "cannot")
+
+
+def test_the_sample_is_that_of_the_seed(folder):
+    keys = [
+        [check["key"] for check in verified(folder, "--sample", 2, "--seed", seed)[0]["checks"]] for seed in (1, 1, 2)
+    ]
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_without_claims_there_is_nothing_to_verify(folder):
+    (folder / "results.json").unlink()
+    with pytest.raises(DataError, match=r"holds no results.json; `xaibench leaderboard --results"):
+        verified(folder)
+
+
+def test_an_unknown_cell_is_refused(folder):
+    with pytest.raises(UsageError, match=r"--cell abc: no finished score of this key"):
+        verified(folder, "--cell", "abc")
+
+
+def test_people_get_a_line_per_check_and_a_sum(folder):
+    result = invoke("verify", folder, "--sample", 1)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("holds   claims  results.json: all 6 rows")
+    assert lines[-1] == "3 hold, 0 fail, 0 could not be recomputed here"
+
+
+def test_differences_are_named_with_their_places():
+    claimed = {"a": [1, {"b": None}], "gone": 1, "same": 0.1 + 0.2, "flag": True}
+    found = {"a": [2, {"b": 0.5}, 3], "new": 1, "same": 0.3, "flag": 1}
+    assert list(differences(claimed, found)) == [
+        "a: 2 entries are claimed, 3 found",
+        "a[0]: claimed 1, found 2",
+        "a[1].b: claimed None, found 0.5",
+        "gone: claimed, not found",
+        "flag: claimed True, found 1",
+        "new: found, not claimed",
+    ]
