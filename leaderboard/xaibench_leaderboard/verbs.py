@@ -126,7 +126,9 @@ def _difference(one: Difference) -> str:
     names = [one.labels.get(name, "") for name in ("task", "model", "explainer", "metric")]
     means = " -> ".join("none" if mean is None else wording.number(mean) for mean in (one.before, one.after))
     gap = f", difference {wording.measured(one.difference)}" if one.difference else ""
-    return printable(f"{one.change:<15} {' · '.join(names)}: {means}{gap}{f' ({one.note})' if one.note else ''}")
+    note = f" ({one.note})" if one.note else ""
+    told = f"{' · '.join(names)}: {means}{gap}{note}"
+    return f"{one.change:<15} {printable(told)}"
 
 
 @click.command()
