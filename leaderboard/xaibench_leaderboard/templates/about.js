@@ -19,6 +19,7 @@ function explainerPage(name) {
       ["random", card.stochastic ? "yes: seeds decide its maps" : "no"], ["sign", card.sign],
       ["depends on the class", card.class_sensitive === false ? "no" : "yes"],
     ]),
+    el("p", { class: "footnote" }, "On what it ran: ", el("a", { href: addressOf({ ...page.state, view: "about", at: "" }) }, "environment"), "."),
     boards.map((board) => explainerOn(board, board.rows.findIndex((row) => row.about === about))),
   ];
 }
@@ -28,7 +29,7 @@ function explainerOn(board, row) {
   const standing = placesOf(board).get(board.rows[row].about.label);
   const command = ["xaibench", "run", "--tasks", board.task, "--models", board.model, "--explainers", board.rows[row].about.exact,
     "--target", board.target, "--precision", board.precision, "--out", "again"].map(quoted).join(" ");
-  const link = (column) => addressOf({ ...DEFAULTS, theme: page.state.theme, view: "board", board: String(board.number), cell: `${row}.${column}` });
+  const link = (column) => addressOf({ ...DEFAULTS, theme: page.state.theme, view: "board", board: board.id, cell: cellAddress(board, row, column) });
   return el(
     "details",
     { "data-keep": `on-${board.number}`, open: board === boardAt() },

@@ -3,17 +3,25 @@
 const SHADES = 6;
 const UNRANKED = { mean: Infinity, place: null };
 
+// By what it is called, so that an address still holds when boards are added; or by its number.
 function boardAt() {
-  return page.content.boards[Number(page.state.board || 1) - 1] ?? page.content.boards[0];
+  const { boards } = page.content;
+  const { board } = page.state;
+  return boards.find((one) => one.id === board) ?? boards[Number(board || 1) - 1] ?? boards[0];
 }
 
 function prepare(board, at) {
   board.number = at + 1;
+  board.id = ["model", "task", "fold", "target", "precision"].map((name) => board[name]).join("~");
   for (const name of Object.keys(board.cells)) board.cells[name] = unfolded(board.cells[name]);
   board.columns.forEach((column) => (column.about = page.content.metrics[column.metric]));
   board.rows.forEach((row) => (row.about = page.content.explainers[row.explainer]));
   board.rankingOf = page.content.rankings[board.ranking] ?? null;
   board.shades = board.columns.map((column, at) => (column.judges ? shadesOf(board, at) : []));
+}
+
+function cellAddress(board, row, column) {
+  return `${board.rows[row].about.label}~${board.columns[column].about.label}`;
 }
 
 function cellOf(board, row, column) {
@@ -249,7 +257,7 @@ function scoreCell(board, row, column) {
   const { greyed } = board.columns[column];
   const shade = board.shades[column][row];
   const classes = [greyed ? "greyed" : "", shade === undefined ? "" : `shade-${shade}`, cell.mean === null ? "status" : ""];
-  const address = `${row}.${column}`;
+  const address = cellAddress(board, row, column);
   if (cell.mean === null) {
     const why = el("button", { type: "button", class: "cell", "data-cell": address }, cell.status);
     return el("td", { class: classes.join(" ").trim() }, cell.key ? why : cell.status);

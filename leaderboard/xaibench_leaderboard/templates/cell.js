@@ -21,15 +21,21 @@ function facts(pairs) {
 }
 
 function openPanel() {
-  const [row, column] = page.state.cell.split(".").map(Number);
   const board = boardAt();
   const panel = byId("panel");
-  if (!page.state.cell || !board.rows[row] || !board.columns[column] || page.state.view !== "board") {
+  const { cell, view } = page.state;
+  const row = board.rows.findIndex(({ about }) => cell.startsWith(`${about.label}~`) && columnNamed(board, cell.slice(about.label.length + 1)) >= 0);
+  const column = row < 0 ? -1 : columnNamed(board, cell.slice(board.rows[row].about.label.length + 1));
+  if (row < 0 || view !== "board" || isOverall()) {
     if (panel.open) panel.close();
     return;
   }
   panel.replaceChildren(...panelContent(board, row, column));
   if (!panel.open) panel.showModal();
+}
+
+function columnNamed(board, label) {
+  return board.columns.findIndex(({ about }) => about.label === label);
 }
 
 function panelContent(board, row, column) {

@@ -52,13 +52,13 @@ function focusSelector(element) {
 function chooser() {
   if (!["board", "plots", "gallery", "scorecard"].includes(page.state.view) || page.content.boards.length < 2) return [];
   const title = (board) => `${board.title} (${board.subject})${board.poor ? " (poor model)" : ""}`;
-  const chosen = isOverall() && page.state.view !== "gallery" ? "all" : String(boardAt().number);
+  const chosen = isOverall() && page.state.view !== "gallery" ? "all" : boardAt().id;
   const option = (value, text) => el("option", { value, selected: value === chosen }, text);
   return [
     el("label", {}, "Board ",
       el("select", { id: "which", change: (event) => go({ board: event.target.value, cell: "" }, true) },
         page.content.overall ? option("all", "Over all") : null,
-        page.content.boards.map((board) => option(String(board.number), title(board))))),
+        page.content.boards.map((board) => option(board.id, title(board))))),
   ];
 }
 

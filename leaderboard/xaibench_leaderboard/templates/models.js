@@ -28,6 +28,7 @@ function modelPage(name) {
     subjects.map(subjectPart),
     subjects.length ? null : el("p", {}, "Its predictions are not in this folder."),
     el("h3", {}, "Make it again"),
+    el("p", { class: "footnote" }, "On what it ran: ", el("a", { href: addressOf({ ...page.state, view: "about", at: "" }) }, "environment"), "."),
     page.content.boards.filter((board) => board.model === name).map((board) => el("pre", {}, board.command)),
   ];
 }

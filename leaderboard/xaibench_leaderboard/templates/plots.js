@@ -104,6 +104,9 @@ function drawPlots() {
     overall ? null : board.flags.map((flag) => el("p", { class: "flag" }, flag)),
     ranking ? rankingPlots(ranking) : el("p", {}, "No ranking was made of this board."),
     overall ? null : boardPlots(board),
+    el("details", {}, el("summary", {}, "How to reproduce these figures"),
+      el("pre", {}, overall ? page.content.boards.map((one) => one.command).join("\n") : board.command),
+      el("p", { class: "footnote" }, "The run draws this page at its end; `xaibench leaderboard` draws it again from a results folder.")),
   ];
 }
 

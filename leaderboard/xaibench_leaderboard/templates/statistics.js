@@ -71,7 +71,7 @@ function drawOverall() {
     standings === null ? el("p", { class: "flag" }, "Every family has weight 0: nothing is left to rank by.") : null,
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Places over all boards" },
       el("table", { class: "scores" },
-        el("thead", {}, el("tr", {}, head("explainer"), head("place"), head("mean rank"), boards.map((board) => head(board.title, board.subject)))),
+        el("thead", {}, el("tr", {}, head("explainer"), head("place"), head("mean rank"), boards.map((board) => head([board.title, board.poor ? el("small", { class: "note" }, "poor model") : null], board.subject)))),
         el("tbody", { class: "methods" }, (standings || []).map(line)))),
     ranking.unranked.map((one) => el("p", { class: "footnote" }, el("b", {}, one.explainer), ` is not ranked: ${one.reason}`)),
   ];
