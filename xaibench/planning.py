@@ -172,6 +172,9 @@ def _score(subject: Subject, metric: Loaded | Broken, maps: Mapping[str, Cell], 
     plain = maps[""]
     ruling, reason = _score_verdict(metric, [plain, *(maps[name] for name in _variants(metric))])
     own = {name: plain.identity[name] for name in ("explainer", "target", "variant")}
+    # Not in the key of metrics that ask for no training: what they have found stays found.
+    trained = {name: subject.others[name].digest for name in _variants(metric) if name in subject.others}
+    own |= {"weights_of_variants": trained} if trained else {}
     return subject.cell(
         "score",
         {**own, "metric": _identity(metric), "sign": subject.terms.sign},

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from xaibench.__main__ import call
 from xaibench.classifier import TorchClassifier
 from xaibench.isolation import isolated_randomness
 from xaibench.orders import Order
@@ -255,6 +256,7 @@ def test_a_spoilt_network_may_leave_nothing_to_show_but_no_nonsense(bench, expla
 def test_the_plan_shows_every_variant_and_what_is_there_of_it(bench):
     request = bench.request(f'{TOYS}:Asks(names="seed:1+cascade:100+retrained:1")', explainers="Gradient,Noise")
     plans = plan_all(request, choose(request), Silent(), [], train=False)
+    assert "retrained:1" in plans[0].subject.others
     variants = [cell.labels.get("variant", "") for cell in plans[0].explain]
     assert Counter(variants) == {"": 2, "seed:1": 1, "cascade:100": 2, "retrained:1": 2}
     networks = [parse(name).network for name in variants]
@@ -273,3 +275,22 @@ def test_a_task_is_asked_once_what_its_data_are(bench):
     request = bench.request("energy,iou", task=f'CountsQuestions(trace="{trace}")', explainers="Gradient,Noise")
     plan_all(request, choose(request), Silent(), [], train=False)
     assert trace.read_text().count("asked") == 1
+
+
+def test_the_plan_says_which_maps_wait_for_a_training(bench, capsys):
+    run(bench.request("energy"), Silent(), [])
+    request = bench.request(f'{TOYS}:Asks(names="retrained:1"),energy')
+    options = ["--models", request.models, "--explainers", request.explainers, "--tasks", request.tasks]
+    options += ["--metrics", request.metrics, "--limit", "8", "--no-references", "--out", str(request.out), "--json"]
+    capsys.readouterr()
+    assert call(["plan", *options]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    found = Counter((row["kind"], row["state"], row["key"] is None) for row in rows)
+    assert found == {
+        ("predict", "cached", False): 1,
+        ("explain", "cached", False): 1,
+        ("explain", "missing", True): 1,  # of the network that is to be trained first
+        ("score", "cached", False): 1,
+        ("score", "missing", True): 1,
+    }
+    assert bench.trainings.read_text().count("training") == 1, "a plan trains nothing"

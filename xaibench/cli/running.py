@@ -229,7 +229,8 @@ def plan(as_json: bool, **options: Any) -> None:
     failures: list[str] = []
     for plan_ in plan_all(request, choice, Lines(), failures, train=False):
         waits = plan_.subject.prepared is UNTRAINED
-        rows += [_plan_row(cell, store, waits) for cell in plan_.cells()]
+        waiting = {name for name, other in plan_.subject.others.items() if other is UNTRAINED}
+        rows += [_plan_row(cell, store, waits or bool(waiting & _variants(cell))) for cell in plan_.cells()]
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
@@ -240,6 +241,11 @@ def plan(as_json: bool, **options: Any) -> None:
         click.echo(f"{row['state']:<11} {row['kind']:<7} {names}{'  ' + row['why'] if row['why'] else ''}")
     counts = Counter(row["state"] for row in rows)
     click.echo(f"{len(rows)} cells: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+
+
+def _variants(cell: Cell) -> set[str]:
+    """The variants that a cell is, or reads."""
+    return {cell.identity.get("variant", ""), *cell.inputs}
 
 
 def _plan_row(cell: Cell, store: Any, waits: bool) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def _card(name: str, summary: str, paper: str, variants: Sequence[str], gate: fl
         higher_is_better=False,
         lowest=-1.0,
         worst=1.0,
-        claims_quality=False,  # noise passes
+        claims_quality=False,  # noise that changes with the network would pass
         variants=tuple(variants),
         gate=gate,
         default=False,
