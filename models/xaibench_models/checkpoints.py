@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,11 +42,24 @@ class WholeFiles(CheckpointIO):
 
 
 class KeepLast(Checkpoint):
-    """Save at the end of every epoch, after the lesson has taken stock of it."""
+    """Save at the end of every epoch, after the lesson has taken stock of it, and every minute or so inside."""
+
+    seconds = 60.0  # a checkpoint of a large network takes about one
 
     def __init__(self, file: Path) -> None:
-        self.file = file
+        self.file, self.saved = file, time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Not behind the last batch: the end of the epoch is saved anyway."""
+        if time.monotonic() - self.saved >= self.seconds and batch_idx + 1 < trainer.num_training_batches:
+            self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Lightning calls checkpoint callbacks last."""
+        self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.file)
+        self.saved = time.monotonic()

@@ -58,10 +58,18 @@ class CnnElHouby(TrainedModel):
         "convolutional neural networks, 2021",
     )
 
+    head = ("classifier.",)
+
     def __init__(
-        self, *, activated: bool = True, weights: str = "none", checkpoint: str = "", epochs: int | None = None
+        self,
+        *,
+        activated: bool = True,
+        weights: str = "none",
+        checkpoint: str = "",
+        recipe: str = "quick",
+        epochs: int | None = None,
     ) -> None:
-        super().__init__(weights=weights, checkpoint=checkpoint, epochs=epochs)
+        super().__init__(weights=weights, checkpoint=checkpoint, recipe=recipe, epochs=epochs)
         self.activated = activated
 
     def network(self, task: Task) -> nn.Module:

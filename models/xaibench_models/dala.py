@@ -95,9 +95,10 @@ class DALAResNet50(TrainedModel):
         dropout: float = 0.25,
         weights: str = "none",
         checkpoint: str = "",
+        recipe: str = "quick",
         epochs: int | None = None,
     ) -> None:
-        super().__init__(weights=weights, checkpoint=checkpoint, epochs=epochs)
+        super().__init__(weights=weights, checkpoint=checkpoint, recipe=recipe, epochs=epochs)
         if min(first, second) < 1 or not 0 <= dropout < 1:
             told = f"first={first}, second={second}, dropout={dropout}"
             raise UsageError(f"dala-resnet50: {told}: give widths of at least 1 and a dropout from 0 to below 1")

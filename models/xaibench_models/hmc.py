@@ -133,9 +133,15 @@ class HMC(TrainedModel):
     hierarchical, multiscale = True, True
 
     def __init__(
-        self, *, scaled: bool = True, weights: str = "none", checkpoint: str = "", epochs: int | None = None
+        self,
+        *,
+        scaled: bool = True,
+        weights: str = "none",
+        checkpoint: str = "",
+        recipe: str = "quick",
+        epochs: int | None = None,
     ) -> None:
-        super().__init__(weights=weights, checkpoint=checkpoint, epochs=epochs)
+        super().__init__(weights=weights, checkpoint=checkpoint, recipe=recipe, epochs=epochs)
         self.scaled = scaled
 
     def network(self, task: Task) -> nn.Module:

@@ -72,31 +72,56 @@ class HeldOutBatches:
 
 
 class TrainBatches:
-    """The batches of one epoch after the other. Lightning sets the epoch, through `sampler`, before each."""
+    """The batches of one epoch after the other. Lightning sets the epoch, through `sampler`, before each.
+
+    It can be stopped inside an epoch and gone on with: Lightning keeps `state_dict` in its checkpoints.
+    """
 
     def __init__(self, images: Images, recipe: Recipe, seed: int) -> None:
         self.images, self.recipe, self.seed = images, recipe, seed
-        self.size = min(recipe.batch_size, len(images.labels))
-        self.epoch = 0
+        counts = torch.bincount(images.labels)
+        total = recipe.per_class * int((counts > 0).sum()) if recipe.per_class else len(images.labels)
+        self.size = min(recipe.batch_size, total)
+        self.total, self.epoch, self.given = total, 0, 0
         self.sampler = self
 
     def set_epoch(self, epoch: int) -> None:
         """The next iteration is this epoch's."""
         self.epoch = epoch
 
+    def state_dict(self) -> dict[str, int]:
+        """Where we are in the epoch."""
+        return {"given": self.given}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from there."""
+        self.given = state["given"]
+
     def __len__(self) -> int:
-        return len(self.images.labels) // self.size
+        return self.total // self.size
 
     def __iter__(self) -> Iterator[Batch]:
         """Full batches only: what is left over is another rest in every epoch."""
-        generator = torch.Generator().manual_seed(derive("epoch", self.seed, self.epoch))
-        order = torch.randperm(len(self.images.labels), generator=generator)
-        for start in range(0, len(self) * self.size, self.size):
-            chosen = order[start : start + self.size]
-            yield self._augmented(self.images.pixels[chosen].float(), generator), self.images.labels[chosen]
+        order = self._order(torch.Generator().manual_seed(derive("epoch", self.seed, self.epoch)))
+        begun = self.given if self.given < len(self) else 0
+        for number in range(begun, len(self)):
+            chosen = order[number * self.size : (number + 1) * self.size]
+            self.given = number + 1
+            yield self.images.pixels[chosen].float(), self.images.labels[chosen]
 
-    def _augmented(self, pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        if self.recipe.mirror:
-            chosen = torch.rand((len(pixels), 1, 1, 1), generator=generator) < 0.5
-            pixels = torch.where(chosen, pixels.flip(3), pixels)
-        return pixels
+    def _order(self, generator: torch.Generator) -> torch.Tensor:
+        """Of each class as many as the recipe wants, or every image once."""
+        if not self.recipe.per_class:
+            return torch.randperm(len(self.images.labels), generator=generator)
+        drawn = [
+            _drawn(torch.nonzero(self.images.labels == label).flatten(), self.recipe.per_class, generator)
+            for label in torch.unique(self.images.labels)
+        ]
+        mixed = torch.cat(drawn)
+        return mixed[torch.randperm(len(mixed), generator=generator)]
+
+
+def _drawn(rows: torch.Tensor, count: int, generator: torch.Generator) -> torch.Tensor:
+    """So many of these rows, each as often as the next, but for one."""
+    rounds = [rows[torch.randperm(len(rows), generator=generator)] for _ in range(-(-count // len(rows)))]
+    return torch.cat(rounds)[:count]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from xaibench.errors import UsageError
 from xaibench_models.initial import load_checkpoint, load_imagenet
-from xaibench_models.recipes import QUICK, checked
+from xaibench_models.recipes import checked, find
 from xaibench_models.trainer import train
 
 if TYPE_CHECKING:
@@ -25,18 +25,22 @@ class TrainedModel:
     """A network that learns on first use, or brings its weights.
 
     `weights`: what training begins with: "none" (random), "imagenet", or a file. `checkpoint`: a file with finished
-    weights, which are used as they are; `resnet50@FILE` says the same.
+    weights, which are used as they are (`resnet50@FILE` says the same). `recipe`: how it learns, by name or from a
+    TOML file.
     """
 
     card: ModelCard
     imagenet: ClassVar[str] = ""  # torchvision's name of the weights
     fresh: ClassVar[tuple[str, ...]] = ()  # modules that ImageNet's weights need not fit: head, additions
+    head: ClassVar[tuple[str, ...]] = ("fc.",)  # the last modules, which learn whatever else is frozen
 
-    def __init__(self, *, weights: str = "none", checkpoint: str = "", epochs: int | None = None) -> None:
+    def __init__(
+        self, *, weights: str = "none", checkpoint: str = "", recipe: str = "quick", epochs: int | None = None
+    ) -> None:
         if weights == "imagenet" and not self.imagenet:
             raise UsageError(f"{self.card.name} has no weights from ImageNet: give weights='none' or a file")
         self.weights, self.checkpoint = weights, checkpoint
-        self.recipe = checked(QUICK, epochs=epochs)
+        self.recipe = checked(find(recipe), epochs=epochs)
         if checkpoint:
             self.card = replace(self.card, trained=False)
 
@@ -57,7 +61,7 @@ class TrainedModel:
             load_imagenet(network, self.imagenet, self.fresh)
         elif self.weights != "none":
             load_checkpoint(network, self.weights)
-        return train(network, task, fold, workshop, self.recipe, self.card.name)
+        return train(network, task, fold, workshop, self.recipe, self.card.name, self.head)
 
     def cam_layer(self, task: Task) -> str | None:
         """Name of the module whose output CAM methods weigh."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
 
 from xaibench.allocator import keep_memory
 from xaibench_models.checkpoints import KeepLast, WholeFiles
@@ -21,34 +22,57 @@ from xaibench_models.images import TaskImages
 from xaibench_models.lesson import Lesson
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch import nn
 
     from xaibench.contracts import Task, Workshop
     from xaibench_models.recipes import Recipe
 
+# Of a recipe, what no training looks at.
+BESIDE = {"summary", "paper", "model", "task", "strict", "repeats", "reported", "open"}
+
 
 def train(
-    network: nn.Module, task: Task, fold: int, workshop: Workshop, recipe: Recipe, name: str
+    network: nn.Module, task: Task, fold: int, workshop: Workshop, recipe: Recipe, name: str, head: Sequence[str] = ()
 ) -> Mapping[str, Any]:
-    """Leave in `network` the weights of its best epoch, and return a report.
+    """Leave in `network` the weights of its best epoch, and return a report. `head`: its last modules, by name.
 
-    Killed at any moment and called again with the same workshop, it goes on after the last finished epoch, and ends
+    Killed at any moment and called again with the same workshop, it goes on from where it was saved last, and ends
     with the same weights as if nothing had happened.
     """
     kept, precision = keep_memory(), "bf16-mixed" if has_fast_bf16(workshop.device) else "32-true"
     images = TaskImages(task, fold, recipe, workshop.seed)
-    lesson = Lesson(network, len(task.classes), recipe, len(images.train_dataloader()), workshop.seed)
+    lesson = Lesson(network, len(task.classes), recipe, len(images.train_dataloader()), workshop.seed, head)
     last = workshop.folder / f"last-{_digest(recipe, workshop)}.ckpt"
     network.train().requires_grad_(True).to(memory_format=torch.channels_last)
     with _quiet(), _interruptible(), torch.random.fork_rng():
-        callbacks = [KeepLast(last), Steps(workshop.progress, name)]
+        callbacks = [*_stopping(recipe), Steps(workshop.progress, name), KeepLast(last)]
         trainer = _trainer(workshop, recipe, precision, callbacks)
         trainer.fit(lesson, images, ckpt_path=last if last.exists() else None)
     network.load_state_dict(lesson.best)
     network.eval().to(memory_format=torch.contiguous_format)
     return _report(lesson, workshop.device, precision, kept)
+
+
+def _stopping(recipe: Recipe) -> list[Callback]:
+    """What ends a training that gains nothing any more."""
+    if not recipe.patience:
+        return []
+    mode = "min" if recipe.watch == "val_loss" else "max"
+    stopping = Stopping(
+        "watched", recipe.min_delta, recipe.patience, mode=mode, check_on_train_epoch_end=True, check_finite=False
+    )
+    return [stopping]
+
+
+class Stopping(EarlyStopping):
+    """A training that had ended before it was killed has ended."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """What is known from the checkpoint."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
 
 
 def has_fast_bf16(device: str) -> bool:
@@ -76,8 +100,13 @@ class Steps(Callback):
 
 def _digest(recipe: Recipe, workshop: Workshop) -> str:
     """A checkpoint of another recipe is none of ours."""
-    text = json.dumps({**asdict(recipe), "seed": workshop.seed}, sort_keys=True)
+    text = json.dumps({**learned(recipe), "seed": workshop.seed}, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def learned(recipe: Recipe) -> dict[str, Any]:
+    """The part of a recipe that decides the weights."""
+    return {name: value for name, value in asdict(recipe).items() if name not in BESIDE}
 
 
 def _trainer(workshop: Workshop, recipe: Recipe, precision: Any, callbacks: list[Callback]) -> Trainer:
@@ -126,9 +155,9 @@ def _interruptible() -> Iterator[None]:
 
 
 def _report(lesson: Lesson, device: str, precision: str, kept: bool) -> dict[str, Any]:
-    best = max(lesson.curve, key=lambda row: (row["val_balanced_accuracy"], row["epoch"]))
+    best = max(lesson.curve, key=lambda row: (lesson.merit(row), row["epoch"]))
     return {
-        "recipe": asdict(lesson.recipe),
+        "recipe": learned(lesson.recipe),
         "epochs": len(lesson.curve),
         "best_epoch": best["epoch"],
         # Measured while learning, on augmented images: a pass of its own would take a tenth of the time.

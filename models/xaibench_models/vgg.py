@@ -45,7 +45,7 @@ def stages(features: Sequence[nn.Module]) -> list[tuple[str, int]]:
 
 class _TrainedVGG(TrainedModel):
     letter: str
-    fresh = ("classifier.6.",)
+    fresh, head = ("classifier.6.",), ("classifier.",)
 
     def network(self, task: Task) -> nn.Module:
         """Random weights, one logit per class."""

@@ -59,7 +59,7 @@ class ViT(TrainedModel):
         provides=frozenset({"gradients", "cam_layer", "attention"}),
     )
     imagenet = "ViT_B_16_Weights.IMAGENET1K_V1"
-    fresh = ("heads.",)
+    fresh = head = ("heads.",)
 
     def __init__(
         self,
@@ -70,9 +70,10 @@ class ViT(TrainedModel):
         width: int = 768,
         weights: str = "none",
         checkpoint: str = "",
+        recipe: str = "quick",
         epochs: int | None = None,
     ) -> None:
-        super().__init__(weights=weights, checkpoint=checkpoint, epochs=epochs)
+        super().__init__(weights=weights, checkpoint=checkpoint, recipe=recipe, epochs=epochs)
         if min(patch, layers, heads) < 1 or width < heads or width % heads:
             raise UsageError(f"vit: width={width} must be a multiple of heads={heads}, and all sizes at least 1")
         self.patch, self.layers, self.heads, self.width = patch, layers, heads, width

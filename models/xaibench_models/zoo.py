@@ -48,6 +48,7 @@ class Whole(nn.Module):
 
 class _FromZoo(TrainedModel):
     layer: str
+    head = HEADS
 
     def cam_layer(self, task: Task) -> str | None:
         """The one asked for; else the last with a grid of at least 7x7."""
@@ -64,14 +65,21 @@ class Torchvision(_FromZoo):
     fresh = HEADS
 
     def __init__(
-        self, name: str, *, layer: str = "", weights: str = "none", checkpoint: str = "", epochs: int | None = None
+        self,
+        name: str,
+        *,
+        layer: str = "",
+        weights: str = "none",
+        checkpoint: str = "",
+        recipe: str = "quick",
+        epochs: int | None = None,
     ) -> None:
         known = models.list_models(module=models)
         if name not in known:
             raise UsageError(
                 f"torchvision has no classifier {name!r}{did_you_mean(name, known)}; there are {len(known)}"
             )
-        super().__init__(weights=weights, checkpoint=checkpoint, epochs=epochs)
+        super().__init__(weights=weights, checkpoint=checkpoint, recipe=recipe, epochs=epochs)
         self.name, self.layer = name, layer
 
     @property
@@ -98,11 +106,19 @@ class Timm(_FromZoo):
         name="timm", summary="any network of timm (xaibench[timm])", licence="of the network", default=False
     )
 
-    def __init__(self, name: str, *, layer: str = "", checkpoint: str = "", epochs: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        layer: str = "",
+        checkpoint: str = "",
+        recipe: str = "quick",
+        epochs: int | None = None,
+    ) -> None:
         known = _timm().list_models()
         if name not in known:
             raise UsageError(f"timm has no network {name!r}{did_you_mean(name, known)}; there are {len(known)}")
-        super().__init__(checkpoint=checkpoint, epochs=epochs)
+        super().__init__(checkpoint=checkpoint, recipe=recipe, epochs=epochs)
         self.name, self.layer = name, layer
 
     def network(self, task: Task) -> nn.Module:

@@ -12,10 +12,13 @@ from torch import nn
 
 from xaibench.contracts import Entry, Sample, TaskCard, Workshop
 from xaibench.seeds import derive
-from xaibench_models.recipes import QUICK
+from xaibench_models.checkpoints import KeepLast
+from xaibench_models.recipes import Augmentation, find
 from xaibench_models.trainer import train
 
-RECIPE = replace(QUICK, name="tiny", epochs=4, batch_size=8, learning_rate=0.02, mirror=True)
+RECIPE = replace(
+    find("quick"), name="tiny", epochs=4, batch_size=8, learning_rate=0.02, augmentation=Augmentation(mirror=True)
+)
 
 
 class Stripes:
@@ -73,12 +76,13 @@ def tell(what, done, total):
     say(f"step {done}")
 
 
-def main(folder):
+def main(folder, seconds_between_checkpoints=KeepLast.seconds):
     torch.set_num_threads(1)
+    KeepLast.seconds = float(seconds_between_checkpoints)
     network = tiny_network()
     report = train(network, Stripes(), 0, Workshop(Path(folder), "cpu", 7, tell), RECIPE, "tiny")
     say(json.dumps({"hash": weights_hash(network), "report": report}, allow_nan=False))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
