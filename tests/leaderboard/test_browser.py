@@ -1,6 +1,7 @@
 """The page in a real browser, from a file, as its readers open it."""
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -251,6 +252,21 @@ def test_weights_all_zero_rank_nobody(visit, several, tmp_path):
     assert view.names(".apart") == list("abcd")
 
 
+def test_colour_is_the_rank_among_the_methods_and_only_where_it_judges(visit, several, tmp_path):
+    view = visit(Html().render(several, tmp_path)).ready()
+    shades = view.page.evaluate(
+        """Object.fromEntries(Array.from(document.querySelectorAll("#board tr[data-explainer]"), (row) => [
+          row.dataset.explainer, Array.from(row.cells).slice(2, -1).map((cell) => cell.className)]))"""
+    )
+    # energy .9 .7 .5 .3, stable .1 .9 .5 .4: ranks 1 to 4 of four methods are shades 6, 4, 2, 0; seconds have none.
+    assert shades == {
+        "a": ["shade-6", "shade-0", ""],
+        "b": ["shade-4", "shade-6", ""],
+        "c": ["shade-2", "shade-4", ""],
+        "d": ["shade-0", "shade-2", ""],
+    }
+
+
 # ---------------------------------------------------------------------------------------------------- behind a number
 
 
@@ -264,6 +280,7 @@ def test_a_click_on_a_number_tells_key_n_interval_version_and_command(board, res
         if one.labels["explainer"] == "gradcam" and one.labels["metric"] == "energy" and one.labels["task"] == "phantom"
     ]  # fmt: skip
     assert cell.key in text
+    assert f"xaibench verify some-folder --cell {cell.key}" in text
     assert "8 images of 4 patients" in text
     assert "metric version\n1" in text
     assert "xaibench run --tasks phantom --models resnet18 --explainers gradcam --metrics energy" in text
@@ -309,6 +326,19 @@ def test_the_table_is_copied(board, kind, start):
     text = view.page.evaluate("navigator.clipboard.readText()")
     assert text.startswith(start)
     assert "saliency" in text
+
+
+def test_what_is_copied_runs_nothing_in_a_spreadsheet_and_breaks_no_table(visit, results, result, tmp_path):
+    odd = tuple(result(name, "energy", 0.5) for name in ('=HYPERLINK("x")', "a,b|c_d&e", "two\nlines"))
+    view = visit(Html().render(replace(results, scores=results.scores + odd), tmp_path)).ready()
+    csv, markdown, latex = (view.page.evaluate(f"{name}()") for name in ("csv", "markdown", "latex"))
+    assert '"\'=HYPERLINK(""x"")"' in csv
+    assert '"a,b|c_d&e"' in csv
+    assert "a,b\\|c\\_d&e" in markdown
+    assert "a,b|c\\_d\\&e" in latex
+    assert "two lines" in markdown
+    # In the CSV an explainer's mean and both ends of its interval stand in columns of their own.
+    assert re.search(r"saliency,method,[\d.]*,0.25,0.25,0.25,", csv)
 
 
 # ------------------------------------------------------------------------------------------------- without, small, dark

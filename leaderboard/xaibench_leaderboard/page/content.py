@@ -39,6 +39,7 @@ def content_of(drawn: Drawn) -> dict[str, Any]:
     overall = drawn.rankings.overall
     return {
         "folder": drawn.results.folder.name,
+        "whole_keys": keys.whole,
         "boards": boards,
         "metrics": [item | known.plugin("metric", item["label"]) for item in names.metrics.items],
         "explainers": [item | known.plugin("explainer", item["label"]) for item in names.explainers.items],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from xaibench_leaderboard.page import thumbnails
 from xaibench_leaderboard.page.packing import rounded
 from xaibench_leaderboard.page.sources import Maps, entry_of, maps_key, sign_of, task_of, union
 from xaibench_leaderboard.page.tables import LESSONS, keys_of
+from xaibench_leaderboard.submitting import may_pass_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,8 +29,6 @@ ROWS = 60  # methods in a row of pictures
 STRIPS = 12
 RUNS = 5
 UNASKED = 12  # boards that get pictures without being asked
-# Licences that plainly let pictures of the images be passed on.
-OPEN = re.compile(r"(Apache-2\.0|MIT|CC0 1\.0|CC BY [34]\.0|public domain)")
 
 
 @dataclass(frozen=True)
@@ -68,14 +66,11 @@ def _board(results: Results, board: Board, keys: Keys, store: Store, folder: Pat
     cells = {row.explainer: cell for row in board.rows if (cell := _cell(board, row, keys))}
     identity = next((_identity(store, cell) for cell in cells.values()), {})
     card = next((cell.cards.get("task", {}) for cell in cells.values()), {})
-    licence = str(card.get("licence", ""))
+    licence, (free, why) = str(card.get("licence", "")), may_pass_on(card)
     if not identity:
         return {"note": "No pictures: the maps are not in this folder."}
-    if not OPEN.fullmatch(licence) and not asked:
-        return {
-            "note": f"No pictures: the licence of the images ({licence or 'none stated'}) does not plainly let them be "
-            "passed on. `xaibench leaderboard --gallery` makes them, for your own eyes."
-        }
+    if not free and not asked:
+        return {"note": f"No pictures: {why}. `xaibench leaderboard --gallery` makes them, for your own eyes."}
     prediction = next((one for one in results.predictions if _is_of(one, board)), None)
     task = task_of(store, identity["task"])
     if task is None or prediction is None:
@@ -87,7 +82,7 @@ def _board(results: Results, board: Board, keys: Keys, store: Store, folder: Pat
     return _shown(scene, store) | {
         "licence": licence,
         "citation": card.get("citation", ""),
-        "private": not OPEN.fullmatch(licence),
+        "private": not free,
     }
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from xaibench_leaderboard.board import Board, Column, Row, Score
 
 WHERE = ("task", "fold", "model", "target", "precision", "explainer", "metric")
-FULL_KEYS = 40_000  # cells up to which the page has room for whole keys
+WHOLE_KEYS = 40_000  # cells up to which the page has room for whole keys
 SHORT_KEY = 16  # letters, enough to find the cell
 LESSONS = {  # references that teach what a high score is worth
     "centre": "a blob in the middle of the image: it has seen neither image nor model",
@@ -39,12 +39,14 @@ class Keys:
     """The cell behind every number."""
 
     results: Mapping[tuple[str, ...], Result]
-    length: int
+    whole: bool
 
     def of(self, board: Board, row: Row, column: Column) -> str:
         """The key, shortened where there are very many; "" for what was never run."""
         found = self.result(board, row, column)
-        return found.key[: self.length] if found else ""
+        if found is None:
+            return ""
+        return found.key if self.whole else found.key[:SHORT_KEY]
 
     def result(self, board: Board, row: Row, column: Column) -> Result | None:
         """All that is known of a cell."""
@@ -53,7 +55,7 @@ class Keys:
 
 def keys_of(scores: Sequence[Result]) -> Keys:
     """The cells by what they are called."""
-    return Keys({place(one.labels): one for one in scores}, 32 if len(scores) <= FULL_KEYS else SHORT_KEY)
+    return Keys({place(one.labels): one for one in scores}, len(scores) <= WHOLE_KEYS)
 
 
 def place(labels: Mapping[str, str]) -> tuple[str, ...]:

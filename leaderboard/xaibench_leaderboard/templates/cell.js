@@ -30,7 +30,7 @@ function openPanel() {
     if (panel.open) panel.close();
     return;
   }
-  panel.replaceChildren(...panelContent(board, row, column));
+  panel.replaceChildren(...panelContent(board, row, column).flat().filter(Boolean));
   if (!panel.open) panel.showModal();
 }
 
@@ -44,6 +44,8 @@ function panelContent(board, row, column) {
   const metric = board.columns[column].about;
   const { floor, ceiling } = limitsOf(board, column);
   const command = commandOf(board, row, column);
+  // A shortened key names no cell to the program.
+  const check = cell.mean === null || !page.content.whole_keys ? null : ["xaibench", "verify", page.content.folder, "--cell", cell.key].map(quoted).join(" ");
   return [
     el("h2", { id: "panel-title" }, `${about.label}: ${metric.label}`),
     el("p", {}, metric.card.summary || ""),
@@ -58,8 +60,9 @@ function panelContent(board, row, column) {
       ["metric version", metric.card.version], ["explainer version", about.card.version],
       ["board", `${board.title}, ${board.subject}`],
       ["cell", cell.key ? el("code", {}, cell.key) : "none: never run"],
-      ["its files", cell.key ? el("code", {}, `cells/${cell.key.slice(0, 2)}/${cell.key}${cell.key.length < 32 ? "*" : ""}`) : ""],
+      ["its files", cell.key ? el("code", {}, `cells/${cell.key.slice(0, 2)}/${cell.key}${page.content.whole_keys ? "" : "*"}`) : ""],
     ]),
+    check ? [el("h3", {}, "Check it against the stored maps and the model"), el("pre", { id: "check" }, check)] : null,
     el("h3", {}, "Compute it again"),
     el("pre", { id: "command" }, command),
     el("p", { class: "buttons" },
