@@ -1,30 +1,36 @@
-"""The reports of one run ask for the same boards, one after the other."""
+"""The reports of one run ask for the same boards and rankings, one after the other."""
 
 from __future__ import annotations
 
 import functools
 import weakref
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from xaibench.contracts import Results
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def per_results(function: Callable[[Results], T]) -> Callable[[Results], T]:
-    """Keep the answer for the results that were asked about last, as long as these are alive.
+def per_results(function: Callable[Concatenate[Results, P], T]) -> Callable[Concatenate[Results, P], T]:
+    """Keep the answers for the results that were asked about last, as long as these are alive.
 
     By identity: results hold mappings, which have no hash.
     """
-    last: list[tuple[weakref.ref[Results], T]] = []
+    asked: list[weakref.ref[Results]] = []
+    answers: dict[Any, T] = {}
 
     @functools.wraps(function)
-    def remembered(results: Results) -> T:
-        if not last or last[0][0]() is not results:
-            last[:] = [(weakref.ref(results, lambda _: last.clear()), function(results))]
-        return last[0][1]
+    def remembered(results: Results, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        if not asked or asked[0]() is not results:
+            answers.clear()
+            asked[:] = [weakref.ref(results, lambda _: answers.clear())]
+        key = (args, tuple(sorted(kwargs.items())))
+        if key not in answers:
+            answers[key] = function(results, *args, **kwargs)
+        return answers[key]
 
     return remembered

@@ -25,6 +25,7 @@ from xaibench_leaderboard.comparisons import (
 )
 from xaibench_leaderboard.panel import PANEL, Panel, panels_of
 from xaibench_leaderboard.ranking import Ranking, Rankings, Standing, Unranked
+from xaibench_leaderboard.remembering import per_results
 from xaibench_leaderboard.statistics import LEVEL, replicated, resamples
 from xaibench_leaderboard.weights import DEFAULT
 
@@ -107,7 +108,12 @@ class Ranked:
 
 def rankings_of(results: Results, weights: Mapping[str, float] = DEFAULT) -> Rankings:
     """Every ranking of the results."""
-    boards = boards_of(results)
+    return _rankings(results, tuple(weights.items()))
+
+
+@per_results
+def _rankings(results: Results, weighed: tuple[tuple[str, float], ...]) -> Rankings:
+    weights, boards = dict(weighed), boards_of(results)
     found = [Ranked(panel, weights) for panel in panels_of(results)]
     each = tuple(_ranking(one, _boards_of(one.panel, boards)) for one in found)
     return Rankings(_overall(found, boards, weights), each)
