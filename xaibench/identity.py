@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from xaibench.registry import Loaded
 
 _FINGERPRINTS: dict[int, tuple[Any, str]] = {}  # the task is held, so that its id stays its own
+FILES = {"checkpoint", "recipe", "weights"}  # parameters that may name one
 KEY_VERSION = 1  # raise it when the meaning of an identity changes; old results then keep their old keys
 
 
@@ -29,15 +32,31 @@ def key_of(identity: Mapping[str, Any]) -> str:
 def plugin_identity(loaded: Loaded) -> dict[str, Any]:
     """What decides the numbers of a plugin; of a foreign one the source too, whose version may be forgotten.
 
-    Where a checkpoint lies is no part of it: the hash of the weights is in every key.
+    Of a file that it is given the content counts, wherever it lies.
     """
     return {
         "name": loaded.name,
         "distribution": loaded.distribution,
         "version": loaded.card["version"],
-        "params": {name: value for name, value in loaded.params.items() if name != "checkpoint"},
+        "params": {name: _content(value) if name in FILES else value for name, value in loaded.params.items()},
         "source": loaded.source,
     }
+
+
+def _content(value: Any) -> Any:
+    """The hash of a file that is named; whatever is no file stays as it is."""
+    file = Path(str(value)).expanduser()
+    if not value or not file.is_file():
+        return value
+    state = file.stat()
+    return {"content": _hash_of(file, state.st_mtime_ns, state.st_size)}
+
+
+@functools.lru_cache(maxsize=256)
+def _hash_of(file: Path, _changed: int, _size: int) -> str:
+    """Read once, unless it changes."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def task_identity(loaded: Loaded) -> dict[str, Any]:

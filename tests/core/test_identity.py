@@ -2,7 +2,8 @@ import copy
 
 import pytest
 
-from xaibench.identity import canonical, key_of
+from xaibench.identity import canonical, key_of, plugin_identity
+from xaibench.registry import create
 
 IDENTITY = {
     "kind": "explain",
@@ -57,3 +58,18 @@ def test_true_and_1_and_text_have_different_spellings():
 def test_nan_has_no_identity():
     with pytest.raises(ValueError, match="not JSON compliant"):
         key_of({"params": float("nan")})
+
+
+def test_of_a_file_that_a_plugin_is_given_the_content_counts_and_not_the_place(tmp_path):
+    def identity(file):
+        return plugin_identity(create("models", f"resnet18(recipe='{file}')"))["params"]["recipe"]
+
+    text = 'name = "x"\nepochs = 2\nbatch_size = 4\nlearning_rate = 0.1\n'
+    here, there = tmp_path / "a.toml", tmp_path / "b.toml"
+    here.write_text(text)
+    there.write_text(text)
+    assert identity(here) == identity(there)
+    before = identity(here)
+    here.write_text(text.replace("epochs = 2", "epochs = 33"))
+    assert identity(here) != before
+    assert plugin_identity(create("models", "resnet18"))["params"]["recipe"] == "quick"
