@@ -100,6 +100,8 @@ def ridge(coalitions: Switches, values: Doubles, weights: Doubles, alpha: float)
     """Coefficients of the weighted ridge regression with an intercept; NaN if a value is."""
     if not np.isfinite(values).all():
         return np.full(coalitions.shape[1], np.nan)
+    if np.ptp(values) == 0:  # else the last bits of their mean would make a map
+        return np.zeros(coalitions.shape[1])
     design: Doubles = np.asarray(coalitions - np.average(coalitions, axis=0, weights=weights), dtype=np.float64)
     weighted = design.T * weights
     # Least squares: with alpha 0 and too few samples there are many solutions, and it takes the shortest.

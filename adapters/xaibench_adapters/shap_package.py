@@ -74,21 +74,23 @@ class KernelShapPackage(Superpixels):
 
     def _map(self, classifier: Classifier, batch: Batch, number: int) -> Floats:
         labels = self.labels(batch.images[number], batch.seeds[number])
+        if self.hides_nothing(batch.images[number], labels, derive(batch.seeds[number], "infill")):
+            return np.zeros(labels.shape, dtype=np.float32)
         segments = int(labels.max()) + 1
-        broken = False
+        told: list[Doubles] = []
 
         def outputs(switches: Doubles) -> Doubles:
-            nonlocal broken
-            (values,) = self.answers(classifier, batch, [(number, labels, switches > 0.5)])
-            broken |= not np.isfinite(values).all()
-            return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+            told.extend(self.answers(classifier, batch, [(number, labels, switches > 0.5)]))
+            return np.nan_to_num(told[-1], nan=0.0, posinf=0.0, neginf=0.0)
 
         with isolated_randomness(derive(batch.seeds[number], "kernel-shap-package")):
             explainer = _shap().KernelExplainer(outputs, np.zeros((1, segments)))
             chosen = f"num_features({self.selected})" if self.selected else False
             found = explainer.shap_values(np.ones((1, segments)), nsamples=self.samples, l1_reg=chosen, silent=True)
-        values = np.full(segments, np.nan) if broken else np.asarray(found, dtype=np.float64).reshape(segments)
-        return painted(values, labels)
+        answers = np.concatenate(told)
+        if not np.isfinite(answers).all():
+            return painted(np.full(segments, np.nan), labels)
+        return painted(np.asarray(found, dtype=np.float64).reshape(segments), labels)
 
 
 @dataclass(kw_only=True, eq=False)

@@ -87,8 +87,16 @@ class Superpixels:
         rows = classifier.masked_many(
             itertools.chain.from_iterable(self._maskings(classifier, batch, *question) for question in questions)
         )
-        for number, _, coalitions in questions:
-            yield self._output(_gathered(rows, len(coalitions)), int(batch.targets[number]))
+        for number, labels, coalitions in questions:
+            values = self._output(_gathered(rows, len(coalitions)), int(batch.targets[number]))
+            nothing = self.hides_nothing(batch.images[number], labels, derive(batch.seeds[number], "infill"))
+            yield np.full_like(values, values[0]) if nothing else values
+
+    def hides_nothing(self, image: torch.Tensor, labels: Labels, seed: int) -> bool:
+        """Whether the image is what would replace it, as a constant one is: then whatever it is fitted to is noise."""
+        if self.infill != SEGMENT_MEAN and Infill(self.infill).needs_mask:
+            return False
+        return bool((self.hidden(image, labels, seed) - image).abs().max() <= ROUNDING)
 
     def hidden(self, image: torch.Tensor, labels: Labels, seed: int) -> torch.Tensor:
         """What is seen where every segment is off [C, H, W]; not for infills that depend on the mask."""
