@@ -96,6 +96,8 @@ class Witness:
             seconds=np.linspace(0.1, 0.2, count),
             forward=np.arange(1.0, count + 1),
             backward=np.arange(1.0, count + 1),
+            peak_bytes=np.arange(1.0, count + 1),
+            bare_seconds=np.full(count, 0.01),
             variants={name: normalise(self.maps(rung, name)) for name in variants},
             classifier=self.classifier if needs_model else None,
         )
