@@ -73,6 +73,12 @@ def test_infidelity_is_that_of_captum_where_the_factor_is_positive(kit):
         n_perturb_samples=64, normalize=True,
     )  # fmt: skip
     np.testing.assert_allclose(Infidelity(infill="black", relative=False).score(case), theirs.numpy(), rtol=1e-5)
+    # Theirs is the same for a map turned upside down, which says that what helps the class harms it.
+    turned = metrics.infidelity(
+        network, hide, torch.from_numpy(images), -torch.from_numpy(maps)[:, None], target=target,
+        n_perturb_samples=64, normalize=True,
+    )  # fmt: skip
+    torch.testing.assert_close(turned, theirs)
 
 
 @pytest.mark.parametrize("metric", ADDITIVE)
