@@ -160,9 +160,10 @@ def _blurs(length: int, widths: npt.NDArray[np.float64]) -> torch.Tensor:
 
 def _blur(distances: npt.NDArray[np.int64], width: float) -> npt.NDArray[np.float64]:
     if width == 0:
-        return (distances == 0).astype(np.float64)
+        return np.eye(len(distances))
     reach = np.arange(-int(6 * width) - 1, int(6 * width) + 2)
-    return _bell(distances, width) / _bell(reach, width).sum()
+    blur: npt.NDArray[np.float64] = _bell(distances, width) / _bell(reach, width).sum()
+    return blur
 
 
 def _bell(distances: npt.NDArray[np.int64], width: float) -> npt.NDArray[np.float64]:
