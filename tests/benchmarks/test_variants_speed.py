@@ -32,7 +32,7 @@ with warnings.catch_warnings():
 
 MODEL = f"{Path(__file__).with_name('untrained.py')}:ResNet18"
 TASK = "phantom(size=224, train=8, val=8, test=16)"
-IMAGES, ROUNDS = 8, 1
+IMAGES, ROUNDS = 8, 3
 LAYERS = int(os.environ.get("XAIBENCH_SPEED_LAYERS", "41"))  # a resnet18 has 41
 DRAWS = int(os.environ.get("XAIBENCH_SPEED_DRAWS", "10"))
 
@@ -113,6 +113,7 @@ def cache(tmp_path, monkeypatch):
 
 
 @pytest.mark.benchmark(group="variants")
+@pytest.mark.timeout(3600)
 @pytest.mark.filterwarnings("ignore")
 def test_max_sensitivity(tmp_path, benchmark, given):
     def twin():
@@ -123,6 +124,7 @@ def test_max_sensitivity(tmp_path, benchmark, given):
 
 
 @pytest.mark.benchmark(group="variants")
+@pytest.mark.timeout(3600)
 @pytest.mark.filterwarnings("ignore")
 def test_randomised_networks(tmp_path, benchmark, given):
     """Quantus has no say in the number of layers: ours takes as many steps as asked for, both count what they made."""

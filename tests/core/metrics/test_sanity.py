@@ -88,6 +88,7 @@ def test_the_rise_of_entropy_by_hand(make_case):
 def test_entropy_by_hand():
     assert entropy(np.float32([0, 0, 0, 1]), bins=2) == pytest.approx(0.75 * math.log2(4 / 3) + 0.25 * 2)
     assert entropy(np.float32([0.5, 0.5]), bins=10) == 0
+    assert entropy(np.float32([0, 0.3, 0.6, 1]), bins=2) == pytest.approx(1), "the bins share 0 to 1 between them"
 
 
 def test_entropy_needs_two_bins():
