@@ -51,13 +51,13 @@ def test_a_lesion_mask_without_a_pixel_is_no_lesion(make_case):
     assert recall(make_case, HEATMAP, LARGE, np.zeros_like(LARGE)) == recall(make_case, HEATMAP, LARGE)
 
 
-def test_half_of_ten_pixels_is_five_whatever_rounding_says(make_case):
-    lesion = np.zeros((1, 20), dtype=bool)
-    lesion[0, :10] = True
-    heatmap = np.zeros((1, 20))
-    heatmap[0, 3:13] = 1  # seven of ten
-    assert recall(make_case, heatmap, lesion, coverage=0.7) == 1
-    assert recall(make_case, heatmap, lesion, coverage=0.71) == 0
+def test_a_share_of_the_pixels_is_what_it_is_whatever_rounding_says(make_case):
+    lesion = np.zeros((1, 40), dtype=bool)
+    lesion[0, :20] = True
+    heatmap = np.zeros((1, 40))
+    heatmap[0, 9:29] = 1  # eleven of twenty; .55 times 20 is a little more than 11 in floating point
+    assert recall(make_case, heatmap, lesion, coverage=0.55) == 1
+    assert recall(make_case, heatmap, lesion, coverage=0.56) == 0
 
 
 @pytest.mark.parametrize("coverage", [None, 0.3, 0.5, 1])

@@ -35,6 +35,8 @@ def test_iou_at_mean_and_standard_deviation_by_hand(make_case):
     assert one(IoUDynamic(method="mean-sd"), make_case, heatmap, mask) == 1 / 2  # .8536: the first pixel
     assert one(IoUDynamic(method="mean-sd", k=-0.5), make_case, heatmap, mask) == 2 / 3  # .3232: all but the last
     assert one(IoUDynamic(method="mean-sd", k=9), make_case, heatmap, mask) == 0  # no pixel is so high
+    wide = [[1.0, 0.75], [0.25, 0.0]]  # mean .5, standard deviation .3953 and variance .1563: .895, not .656
+    assert one(IoUDynamic(method="mean-sd"), make_case, wide, [[1, 0], [0, 0]]) == 1
 
 
 def test_only_positive_values_are_asked_on_request(make_case):
