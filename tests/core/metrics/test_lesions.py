@@ -52,12 +52,13 @@ def test_a_lesion_mask_without_a_pixel_is_no_lesion(make_case):
 
 
 def test_a_share_of_the_pixels_is_what_it_is_whatever_rounding_says(make_case):
-    lesion = np.zeros((1, 40), dtype=bool)
-    lesion[0, :20] = True
-    heatmap = np.zeros((1, 40))
-    heatmap[0, 9:29] = 1  # eleven of twenty; .55 times 20 is a little more than 11 in floating point
-    assert recall(make_case, heatmap, lesion, coverage=0.55) == 1
-    assert recall(make_case, heatmap, lesion, coverage=0.56) == 0
+    assert 0.07 * 100 > 7  # in floating point
+    lesion = np.zeros((1, 200), dtype=bool)
+    lesion[0, :100] = True
+    heatmap = np.zeros((1, 200))
+    heatmap[0, 93:193] = 1  # seven of the lesion's hundred
+    assert recall(make_case, heatmap, lesion, coverage=0.07) == 1
+    assert recall(make_case, heatmap, lesion, coverage=0.08) == 0
 
 
 @pytest.mark.parametrize("coverage", [None, 0.3, 0.5, 1])
