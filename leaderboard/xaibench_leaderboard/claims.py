@@ -14,6 +14,7 @@ from xaibench_leaderboard.board import boards_of
 from xaibench_leaderboard.shortcut import shortcuts_of
 from xaibench_leaderboard.standings import rankings_of
 from xaibench_leaderboard.statistics import LEVEL, METHOD, REPLICATES
+from xaibench_leaderboard.strata import strata_of
 from xaibench_leaderboard.weights import DEFAULT, parse_weights
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from xaibench_leaderboard.ranking import Ranking
     from xaibench_leaderboard.shortcut import Shortcut
     from xaibench_leaderboard.statistics import Estimate
+    from xaibench_leaderboard.strata import Stratum
 
 SCHEMA = 2
 SCHEMA_FILE = "schemas/results.schema.json"
@@ -63,6 +65,7 @@ def claims_of(results: Results, weights: Mapping[str, float] = DEFAULT) -> dict[
         "overall": _plain(rankings.overall) if rankings.overall else None,
         "rankings": [_plain(ranking) for ranking in rankings.each],
         "rows": [row for board in boards for row in _rows(board)],
+        "strata": [_stratum(one) for one in strata_of(results)],
         "shortcuts": [claim for report in shortcuts_of(boards) for claim in _shortcut(report)],
         "audit": dict(results.audit),
         "environment": dict(results.environment),
@@ -131,6 +134,12 @@ def _score(score: Score | None) -> dict[str, Any]:
         "normalised": score.normalised,
         "versions": dict(score.versions),
     }
+
+
+def _stratum(one: Stratum) -> dict[str, Any]:
+    """The metric's card is in the row of the same key."""
+    ends = {"share_low": one.low, "share_high": one.high}
+    return {**one.labels, "key": one.key, "stratum": one.stratum, **ends, **_estimate(one.estimate)}
 
 
 def _estimate(found: Estimate | None) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 import copy
 import json
+from dataclasses import replace
 
 import jsonschema
 import pytest
 
 from xaibench_leaderboard.claims import Claims, claims_of, schema
+from xaibench_leaderboard.strata import ANSWERS, SIZES
 
 
 @pytest.fixture
@@ -26,10 +28,13 @@ def test_claims_follow_the_schema(claims):
 
 def test_claims_with_a_ranking_over_all_follow_the_schema(campaign):
     made = campaign().reference("random", "floor").reference("roi", "ceiling")
+    made.metric("iou", needs=frozenset({"mask"})).prediction((1, 0) * 20, (1, 1) * 20, model="m")
     for model in "mn":
         for name, value in {"a": 0.9, "b": 0.5, "c": 0.3, "random": 0.1, "roi": 1.0}.items():
             made.add(name, "iou", value, model=model)
+    made.scores = [replace(one, shares=(0.1, 0.2) * 20) for one in made.scores]
     claims = json.loads(json.dumps(claims_of(made.results())))
+    assert {one["stratum"] for one in claims["strata"]} == {*SIZES, *ANSWERS}
     assert refused(claims) == []
     assert [one["explainer"] for one in claims["overall"]["standings"]] == ["a", "b", "c"]
 
