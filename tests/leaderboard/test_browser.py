@@ -252,6 +252,20 @@ def test_weights_all_zero_rank_nobody(visit, several, tmp_path):
     assert view.names(".apart") == list("abcd")
 
 
+def test_the_board_over_all_ranks_as_the_program_does_and_shows_every_board(visit, several, tmp_path):
+    twice = [replace(one, labels={**one.labels, "task": "phantom-tiny"}, key=f"{one.key}x") for one in several.scores]
+    both = replace(several, scores=(*several.scores, *twice))
+    view = visit(Html().render(both, tmp_path), "#board=all&weights=stability:3").ready()
+    overall = rankings_of(both, {**DEFAULT, "stability": 3.0}).overall
+    assert view.names() == [standing.explainer for standing in overall.standings]
+    heads = view.page.locator("#board thead th").all_text_contents()
+    assert heads[3:] == ["resnet18 on phantom", "resnet18 on phantom-tiny"]
+    first = view.page.locator("#board tbody tr").first.locator("td")
+    assert first.nth(1).text_content() == f"{overall.standings[0].mean_rank:.3f}"
+    view.page.locator("#which").select_option(index=2)
+    assert view.page.locator("#board h2").text_content() == "resnet18 on phantom-tiny"
+
+
 def test_colour_is_the_rank_among_the_methods_and_only_where_it_judges(visit, several, tmp_path):
     view = visit(Html().render(several, tmp_path)).ready()
     shades = view.page.evaluate(

@@ -142,6 +142,29 @@ def test_means_over_cells_are_taken_per_image(result):
     assert image_means(cells) == {"film-0": pytest.approx(0.3), "film-2": pytest.approx(0.6)}
 
 
+def test_a_run_without_masks_or_wrong_answers_shows_its_first_images(run_folder, tmp_path):
+    results = load_results(run_folder)
+    right = tuple(tuple(float(at == truth) for at in range(3)) for truth in results.predictions[0].truth)
+    results = replace(
+        results,
+        predictions=(replace(results.predictions[0], logits=right),),
+        scores=tuple(replace(one, values=(None,) * len(one.values)) for one in results.scores),
+    )
+    cases = gallery_of(results, boards_of(results), tmp_path, asked=False)["1"]["cases"]
+    assert [case["id"] for case in cases] == list(results.predictions[0].ids[:4])
+    assert not any(case["wrong"] or case["why"] for case in cases)
+
+
+def test_predictions_of_fewer_images_than_scores_limit_the_pictures(run_folder, tmp_path):
+    results = load_results(run_folder)
+    (one,) = results.predictions
+    few = replace(one, ids=one.ids[:3], truth=one.truth[:3], logits=one.logits[:3], patients=one.patients[:3])
+    cases = gallery_of(results := replace(results, predictions=(few,)), boards_of(results), tmp_path, asked=False)["1"][
+        "cases"
+    ]
+    assert {case["id"] for case in cases} <= set(few.ids)
+
+
 # ------------------------------------------------------------------------------------------------------------- pixels
 
 

@@ -16,7 +16,7 @@ from xaibench_leaderboard.page.tables import LESSONS, keys_of
 from xaibench_leaderboard.submitting import may_pass_on
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from xaibench.contracts import Floats, Mask, Prediction, Result, Results, Task
@@ -37,7 +37,7 @@ class Scene:
 
     board: Board
     results: Mapping[str, Result]  # explainer -> the cell whose values order the images
-    maps: Mapping[str, Maps]
+    store: Store
     task: Task
     prediction: Prediction
     folder: Path
@@ -75,15 +75,9 @@ def _board(results: Results, board: Board, keys: Keys, store: Store, folder: Pat
     task = task_of(store, identity["task"])
     if task is None or prediction is None:
         return {"note": "No pictures: the data are not at hand here, or are not those of the run."}
-    maps = {
-        name: Maps(store, maps_key(_identity(store, cell)), cell.count, sign_of(cell)) for name, cell in cells.items()
-    }
-    scene = Scene(board, cells, maps, task, prediction, folder)
-    return _shown(scene, store) | {
-        "licence": licence,
-        "citation": card.get("citation", ""),
-        "private": not free,
-    }
+    scene = Scene(board, cells, store, task, prediction, folder)
+    terms = {"licence": licence, "citation": card.get("citation", ""), "private": not free}
+    return _shown(scene) | terms
 
 
 def _identity(store: Store, cell: Result) -> dict[str, Any]:
@@ -102,9 +96,13 @@ def _is_of(prediction: Prediction, board: Board) -> bool:
     return all(prediction.labels.get(name, "") == board.labels.get(name, "") for name in names)
 
 
-def _shown(scene: Scene, store: Store) -> dict[str, Any]:
-    cases = [_case(scene, image, why) for image, why in _chosen(scene).items()]
-    strips = [strip for strip in _strips(scene, store) if strip]
+def _shown(scene: Scene) -> dict[str, Any]:
+    chosen = _chosen(scene)
+    places = [scene.place(image) for image in chosen]
+    maps = {row.explainer: _maps(scene, row, "", places) for row in _rows(scene)}
+    cases = [_case(scene, maps, image, why) for image, why in chosen.items()]
+    methods = [row for row in _rows(scene) if not row.reference]
+    strips = [strip for row in methods for image in list(chosen)[:1] if (strip := _strip(scene, row, image))]
     return {
         "tile": thumbnails.TILE,
         "metric": scene.board.order.label if scene.board.order else "",
@@ -115,20 +113,27 @@ def _shown(scene: Scene, store: Store) -> dict[str, Any]:
     }
 
 
+def _maps(scene: Scene, row: Row, variant: str, places: Sequence[int]) -> Maps:
+    cell = scene.results[row.explainer]
+    key = maps_key(_identity(scene.store, cell), variant)
+    return Maps(scene.store, (key, cell.count), sign_of(cell), places)
+
+
 # ------------------------------------------------------------------------------------------------------ which images
 
 
 def _chosen(scene: Scene) -> dict[str, list[str]]:
-    """Image -> why it is shown: best and worst over the methods, and wrong answers of the model."""
+    """Image -> why it is shown: best and worst over the methods, and wrong answers of the model; else the first."""
     means = image_means([scene.results[row.explainer] for row in scene.board.methods if row.explainer in scene.results])
     lower = scene.board.order is not None and not scene.board.order.higher_is_better
-    order = sorted(means, key=lambda image: (means[image] if lower else -means[image], image))
+    seen = set(scene.prediction.ids)
+    order = sorted(means.keys() & seen, key=lambda image: (means[image] if lower else -means[image], image))
     wrong = [image for image in scene.prediction.ids if _wrong(scene.prediction, image)]
     found: dict[str, list[str]] = {}
     for why, images in (("best", order[:EACH]), ("worst", order[-EACH:]), ("", wrong[:EACH])):
         for image in images:
             found.setdefault(image, []).extend([why] if why else [])
-    return found
+    return found or {image: [] for image in scene.prediction.ids[:EACH]}
 
 
 def image_means(cells: Sequence[Result]) -> dict[str, float]:
@@ -149,7 +154,7 @@ def _wrong(prediction: Prediction, image: str) -> bool:
 # ---------------------------------------------------------------------------------------------------------- pictures
 
 
-def _case(scene: Scene, image: str, why: list[str]) -> dict[str, Any] | None:
+def _case(scene: Scene, maps: Mapping[str, Maps], image: str, why: list[str]) -> dict[str, Any] | None:
     entry = entry_of(scene.task, int(scene.board.labels["fold"]), image)
     if entry is None:
         return None
@@ -157,7 +162,7 @@ def _case(scene: Scene, image: str, why: list[str]) -> dict[str, Any] | None:
     mask = union(sample)
     rows = _rows(scene)
     pictures = [thumbnails.plain(sample.image, mask)]
-    pictures += [_picture(sample.image, scene.maps[row.explainer].normalised(at), mask) for row in rows]
+    pictures += [_picture(sample.image, maps[row.explainer].small(at), mask) for row in rows]
     return {
         "id": image,
         "truth": prediction.classes[prediction.truth[at]],
@@ -172,7 +177,7 @@ def _case(scene: Scene, image: str, why: list[str]) -> dict[str, Any] | None:
 def _rows(scene: Scene) -> list[Row]:
     """Methods as on the board, then the rows that teach a lesson."""
     lessons = [row for row in scene.board.references if row.name in LESSONS]
-    return [row for row in [*scene.board.methods[:ROWS], *lessons] if row.explainer in scene.maps]
+    return [row for row in [*scene.board.methods[:ROWS], *lessons] if row.explainer in scene.results]
 
 
 def _picture(image: Floats, heatmap: Floats | None, mask: Mask) -> thumbnails.Pixels:
@@ -199,28 +204,18 @@ def _written(folder: Path, content: bytes) -> str:
     return f"{FOLDER}/{path.name}"
 
 
-def _strips(scene: Scene, store: Store) -> Iterator[dict[str, Any] | None]:
-    """For every explainer with maps of several seeds: one image, run after run."""
-    with_lesion = list(image_means([*scene.results.values()]))
-    image = next(iter(with_lesion), scene.prediction.ids[0])
-    for row in scene.board.methods:
-        cell = scene.results.get(row.explainer)
-        if cell is not None:
-            yield _strip(scene, store, cell, image)
-
-
-def _strip(scene: Scene, store: Store, cell: Result, image: str) -> dict[str, Any] | None:
-    identity, at = _identity(store, cell), scene.place(image)
-    names = ["", *(f"seed:{number}" for number in range(1, RUNS))]
-    found = {name: Maps(store, maps_key(identity, name), cell.count, sign_of(cell)) for name in names}
-    maps = {name: several for name, several in found.items() if several.raw(at) is not None}
+def _strip(scene: Scene, row: Row, image: str) -> dict[str, Any] | None:
+    """One image, run after run; None for an explainer of which there are no maps with other seeds."""
+    place, names = scene.place(image), ["", *(f"seed:{number}" for number in range(1, RUNS))]
+    found = {name: _maps(scene, row, name, [place]) for name in names}
+    maps = {name: several for name, several in found.items() if several.has(place)}
     entry = entry_of(scene.task, int(scene.board.labels["fold"]), image)
     if len(maps) < 2 or entry is None:
         return None
     sample = scene.task.load(entry)
-    pictures = [_picture(sample.image, several.normalised(at), union(sample)) for several in maps.values()]
+    pictures = [_picture(sample.image, several.small(place), union(sample)) for several in maps.values()]
     return {
-        "explainer": cell.labels["explainer"],
+        "explainer": row.explainer,
         "id": image,
         "sprite": _written(scene.folder, thumbnails.sprite(pictures)),
         "tiles": [{"name": name or "the run's own", "value": None} for name in maps],

@@ -13,9 +13,10 @@ from xaibench.identity import key_of, task_identity
 from xaibench.normalise import invalid, normalise
 from xaibench.registry import create, plugins
 from xaibench.store import SHARD, Store
+from xaibench_leaderboard.page.thumbnails import shrunk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from xaibench.contracts import Entry, Floats, Mask, Result, Sample, Task
     from xaibench.normalise import SignPolicy
@@ -55,28 +56,38 @@ def maps_key(identity: Mapping[str, Any], variant: str = "") -> str:
 
 
 class Maps:
-    """The maps of one cell, by the place of the image in the run; a shard is read once."""
+    """Some maps of one cell, as the metrics see them, small: a shard is read once, and all else of it is forgotten."""
 
-    def __init__(self, store: Store, key: str, count: int, sign: SignPolicy) -> None:
-        self._store, self._key, self._count, self._sign = store, key, count, sign
-        self._read: dict[int, Floats | None] = {}
+    def __init__(self, store: Store, cell: tuple[str, int], sign: SignPolicy, places: Collection[int]) -> None:
+        self._store, (self._key, self._count), self._sign = store, cell, sign
+        self._places = places  # of the images in the run, whose maps will be asked for
+        self._found: dict[int, Floats | None] = {}
+        self._read: set[int] = set()
 
-    def raw(self, at: int) -> Floats | None:
-        """[H, W] as the explainer returned it; None if it is not in the store."""
-        start = at - at % SHARD
+    def has(self, place: int) -> bool:
+        """Whether the map is in the store."""
+        start = place - place % SHARD
         if start not in self._read:
-            shard = self._store.shard(self._key, start, min(start + SHARD, self._count))
-            self._read[start] = shard.maps() if shard else None
-        maps = self._read[start]
-        return None if maps is None or at - start >= len(maps) else maps[at - start]
+            self._read.add(start)
+            self._take(start)
+        return place in self._found
 
-    def normalised(self, at: int) -> Floats | None:
-        """As the metrics see it; None for a map that is missing or failed."""
-        raw = self.raw(at)
-        if raw is None or invalid(raw[None], self._sign)[0]:
+    def small(self, place: int) -> Floats | None:
+        """The map at the size of a picture; None for one that is missing or failed."""
+        return self._found[place] if self.has(place) else None
+
+    def _take(self, start: int) -> None:
+        stop = min(start + SHARD, self._count)
+        if shard := self._store.shard(self._key, start, stop):
+            maps = shard.maps()
+            for place in self._places:
+                if start <= place < start + len(maps):
+                    self._found[place] = self._seen(maps[place - start])
+
+    def _seen(self, raw: Floats) -> Floats | None:
+        if invalid(raw[None], self._sign)[0]:
             return None
-        one: Floats = normalise(raw[None], self._sign)[0]
-        return one
+        return shrunk(normalise(raw[None], self._sign)[0])
 
 
 def sign_of(result: Result) -> SignPolicy:

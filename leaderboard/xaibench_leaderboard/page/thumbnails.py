@@ -31,9 +31,9 @@ def plain(image: Floats, mask: Mask) -> Pixels:
 
 
 def overlaid(image: Floats, heatmap: Floats, mask: Mask) -> Pixels:
-    """A map [H, W] in [0, 1] over the grey image: the stronger, the less of the image is seen."""
+    """A map in [0, 1], of any size, over the grey image: the stronger, the less of the image is seen."""
     ground = _resized(_colours(image), Image.Resampling.BILINEAR).astype(np.float64).mean(axis=2, keepdims=True)
-    heat = _shrunk(heatmap)
+    heat = shrunk(heatmap)
     places = heat * (len(HEAT) - 1)
     colour = np.stack([np.interp(places, range(len(HEAT)), HEAT[:, channel]) for channel in range(3)], axis=2)
     weight = np.minimum(1.0, 0.15 + heat)[:, :, None] * (heat > 0.02)[:, :, None]
@@ -57,9 +57,9 @@ def sprite(tiles: Sequence[Pixels]) -> bytes:
 
 def outlined(picture: Pixels, mask: Mask) -> Pixels:
     """A line around every lesion."""
-    small = _shrunk(mask.astype(np.float32)) > 0.5
+    small = shrunk(mask.astype(np.float32)) > 0.5
     if mask.any() and not small.any():
-        small = _shrunk(mask.astype(np.float32)) > 0  # a lesion smaller than a pixel of the picture
+        small = shrunk(mask.astype(np.float32)) > 0  # a lesion smaller than a pixel of the picture
     padded = np.pad(small, 1)
     inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     made = picture.copy()
@@ -78,7 +78,8 @@ def _resized(picture: Pixels, how: Image.Resampling) -> Pixels:
     return np.asarray(Image.fromarray(picture).resize((TILE, TILE), how))
 
 
-def _shrunk(field: Floats) -> NDArray[np.float64]:
+def shrunk(field: Floats) -> Floats:
     """[H, W] in [0, 1] at the size of a tile."""
     picture = Image.fromarray(np.ascontiguousarray(field, dtype=np.float32))
-    return np.clip(np.asarray(picture.resize((TILE, TILE), Image.Resampling.BOX), dtype=np.float64), 0, 1)
+    small: Floats = np.clip(np.asarray(picture.resize((TILE, TILE), Image.Resampling.BOX)), 0, 1)
+    return small
