@@ -68,7 +68,7 @@ def verify(
 
 def _check(check: Check) -> str:
     key = f" ({check.key[:12]})" if check.key else ""
-    return f"{check.verdict:<7} {check.kind:<7} {check.what}{key}: {check.detail}"
+    return f"{check.verdict:<6} {check.kind:<10} {check.what}{key}: {check.detail}"
 
 
 def _summary(checks: Iterable[Check]) -> str:

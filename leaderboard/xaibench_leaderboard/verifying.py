@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -44,7 +44,7 @@ SHOWN = 20  # differences named one by one
 class Check:
     """One thing that was looked into."""
 
-    kind: str  # claims, score, maps
+    kind: str  # claims, score, maps, prediction
     what: str
     key: str  # of the cell; "" for the claims
     verdict: Verdict
@@ -77,10 +77,11 @@ def verify(folder: Path, scope: Scope) -> Iterator[Check]:
                 yield Check("score", _name(labels), key, "cannot", f"it cannot be planned here: {planned.trouble}")
                 continue
             yield from _checked(replica, cell, scope, "score", compare_scores)
-            maps = planned.cell(cell.inputs["maps"])
-            if maps is not None and maps.key not in seen:
-                seen.add(maps.key)
-                yield from _checked(replica, maps, scope, "maps", _compare_maps)
+            for name, compare in (("maps", _compare_maps), ("prediction", _compare_logits)):
+                source = planned.cell(cell.inputs[name])
+                if source is not None and source.key not in seen:
+                    seen.add(source.key)
+                    yield from _checked(replica, source, scope, name, compare)
 
 
 def check_claims(folder: Path, results: Results) -> Iterator[Check]:
@@ -143,7 +144,9 @@ class Replanned:
         from xaibench.planning import Terms
         from xaibench.runner import Request, choose, plan_all
 
-        given = {**request, "out": self._folder, "device": self._device, "terms": Terms(**request["terms"])}
+        known = {field.name for field in fields(Request)}  # another version may have asked for more
+        asked_for = {name: value for name, value in request.items() if name in known}
+        given = {**asked_for, "out": self._folder, "device": self._device, "terms": Terms(**request["terms"])}
         failures: list[str] = []
         try:
             asked = Request(**given)
@@ -260,6 +263,21 @@ def _compare_maps(stored: Shard, found: Shard) -> str:
     worst = int(apart.argmax())
     if apart[worst] > TOLERANCE:
         return f"the map of {stored.column('ids')[worst]} differs by {apart[worst]:.2g} of its largest value"
+    return ""
+
+
+def _compare_logits(stored: Shard, found: Shard) -> str:
+    """Why the stored answers of the model are not what came out; "" if they are."""
+    for name in ("ids", "patients", "truth"):
+        if stored.column(name) != found.column(name):
+            return f"{name} are not those of the data"
+    mine, theirs = (np.array(shard.column("logits"), dtype=np.float64) for shard in (stored, found))
+    if mine.shape != theirs.shape:
+        return f"logits of shape {mine.shape} are stored, {theirs.shape} came out"
+    apart = np.abs(mine - theirs).max(axis=1)
+    worst = int(apart.argmax())
+    if apart[worst] > TOLERANCE * max(float(np.abs(theirs).max()), 1.0):
+        return f"the logits of {stored.column('ids')[worst]} differ by {apart[worst]:.2g}"
     return ""
 
 

@@ -63,6 +63,7 @@ def test_an_honest_folder_holds_in_full(folder):
     assert {check["verdict"] for check in answer["checks"]} == {"holds"}
     assert [check["kind"] for check in answer["checks"]].count("score") == 6 * 2  # shards
     assert [check["kind"] for check in answer["checks"]].count("maps") == 3 * 2
+    assert [check["kind"] for check in answer["checks"]].count("prediction") == 2
 
 
 def test_verifying_changes_nothing_in_the_folder(folder):
@@ -127,6 +128,18 @@ def test_maps_changed_with_their_digest_are_found(folder):
     assert "differs by" in failing(answer)[0][2]
 
 
+def test_answers_of_the_model_that_were_changed_are_found(folder):
+    key = key_of(folder, "predict")
+
+    def right(record):
+        record["logits"][0] = [float(at == record["truth"][0]) for at in range(len(record["logits"][0]))]
+
+    change(folder, key, 0, right)
+    answer, code = verified(folder, "--cell", key_of(folder, "score", explainer="roi", metric="seconds"))
+    assert code == 1
+    assert [kind for kind, _, detail in failing(answer) if "the logits of" in detail] == ["prediction"]
+
+
 def test_maps_that_do_not_match_their_digest_are_found(folder):
     key = key_of(folder, "explain", explainer="roi")
     for place in Store(folder).folder(key).glob("*-*"):
@@ -171,8 +184,8 @@ def test_people_get_a_line_per_check_and_a_sum(folder):
     result = invoke("verify", folder, "--sample", 1)
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert lines[0].startswith("holds   claims  results.json: all 6 rows")
-    assert lines[-1] == "3 hold, 0 fail, 0 could not be recomputed here"
+    assert lines[0].startswith("holds  claims     results.json: all 6 rows")
+    assert lines[-1] == "4 hold, 0 fail, 0 could not be recomputed here"
 
 
 def test_differences_are_named_with_their_places():
