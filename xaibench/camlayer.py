@@ -58,8 +58,7 @@ def find_cam_layer(network: nn.Module, shape: Sequence[int]) -> str | None:
         network.train(training)
         for hook in hooks:
             hook.remove()
-    wanted = max(2, min(SMALLEST_GRID, max((side for _, side in trace.grids.values()), default=0)))
-    late = {
-        name: when for name, (when, side) in trace.grids.items() if side >= wanted and when > LEFT_EARLY * trace.used
-    }
-    return min(late, key=lambda name: (name.count("."), -late[name]), default=None)
+    late = {name: found for name, found in trace.grids.items() if found[0] > LEFT_EARLY * trace.used}
+    wanted = max(2, min(SMALLEST_GRID, max((side for _, side in late.values()), default=0)))
+    fine = {name: when for name, (when, side) in late.items() if side >= wanted}
+    return min(fine, key=lambda name: (name.count("."), -fine[name]), default=None)
