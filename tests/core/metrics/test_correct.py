@@ -55,3 +55,10 @@ def test_a_model_that_is_always_wrong_has_no_ll_score_and_an_ll_accuracy_of_0(ra
 def test_a_threshold_that_no_map_can_meet_is_refused(metric):
     with pytest.raises(UsageError, match="threshold"):
         metric(threshold=0)
+
+
+def test_what_has_no_overlap_has_none_whether_the_model_is_right_or_wrong(make_case):
+    case = make_case([np.eye(2)] * 2, np.zeros((2, 2, 2)), lesions=((), ()))
+    case = dataclasses.replace(case, labels=np.array([1, 0]), predictions=np.array([1, 1]))
+    assert np.isnan(LLAccuracy().score(case)).all()
+    assert np.isnan(LLScore().score(case)).all()
