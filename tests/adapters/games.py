@@ -86,3 +86,29 @@ def played(network, rows, columns, count=1, seed=0):
 
 
 PIXELS = {"segmentation": "grid", "infill": "black"}  # a grid of as many cells as pixels
+
+
+class Seer(nn.Module):
+    """A convolutional network that is far from additive: its last layer bends what the whole image adds up to."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 12, 5, stride=2, padding=2), nn.ReLU(), nn.Conv2d(12, 24, 5, stride=2, padding=2), nn.ReLU()
+        )
+        self.hidden, self.head = nn.Linear(24 * 16, 32), nn.Linear(32, 2)
+        with torch.no_grad():
+            for tensor in self.parameters():
+                tensor.copy_(torch.randn(tensor.shape, generator=generator) * (2 / tensor[0].numel()) ** 0.5)
+
+    def forward(self, images):
+        maps = nn.functional.adaptive_avg_pool2d(self.layers(images), 4).flatten(1)
+        return self.head(torch.tanh(8 * self.hidden(maps)))
+
+
+def film(seed=0, side=64):
+    """Smooth shapes and a little noise."""
+    generator = torch.Generator().manual_seed(seed)
+    shapes = nn.functional.interpolate(torch.rand(1, 1, 8, 8, generator=generator), (side, side), mode="bicubic")
+    return (shapes + 0.05 * torch.rand(1, 1, side, side, generator=generator)).clamp(0, 1)
