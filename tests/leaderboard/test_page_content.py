@@ -1,7 +1,6 @@
 """What the page is told, worked out by hand."""
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from xaibench_leaderboard.page import models
 from xaibench_leaderboard.page.curves import mean_curve
 from xaibench_leaderboard.page.packing import folded, rounded
 from xaibench_leaderboard.page.provenance import exact, provenance_of
-from xaibench_leaderboard.page.sizes import by_size, strata
 
 
 def test_confusion_counts_images_by_true_and_predicted_class():
@@ -56,19 +54,6 @@ def test_a_mean_curve_leaves_out_images_and_places_without_value(result):
     one = replace(one, cards={**one.cards, "metric": card}, curves=((0.0, None), None, (1.0, None)))
     assert mean_curve(one) == [0.5, None]
     assert mean_curve(replace(one, curves=(None, None, None))) is None
-
-
-def test_strata_hold_as_many_images_each_and_are_refused_for_too_few_or_equals():
-    edges = strata(tuple(at / 100 for at in range(1, 13)))
-    shares = np.arange(1, 13) / 100
-    assert [int(((shares >= low) & (shares < high)).sum()) for low, high in pairwise(edges)] == [3, 3, 3, 3]
-    assert strata((0.1, 0.2, 0.3, 0.4, 0.5)) is None
-    assert strata((0.1,) * 12) is None
-
-
-def test_values_are_averaged_within_their_stratum(result):
-    one = replace(result("a", "energy", (0.1, 0.3, None, 0.9)), shares=(0.1, 0.1, 0.5, 0.6))
-    assert by_size(one, np.array([0.1, 0.5, np.inf])) == [0.2, 0.9]
 
 
 def test_equal_values_are_said_once_and_numbers_keep_six_digits():

@@ -1,5 +1,6 @@
 """Plots in the browser: what is drawn is what was measured."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -79,11 +80,16 @@ def test_curves_are_the_mean_over_images_and_floors_are_grey(page):
 def test_scores_by_lesion_size_are_means_of_strata(page):
     view = page("#view=plots")
     (plot,) = view.page.evaluate("boardAt().sizes")
-    # Eight lesions, at least three to a stratum: two strata of four, of 1 to 4 % and of 5 to 8 % of the image.
-    assert plot["x"] == [2.5, 6.5]
-    assert plot["lines"][0]["y"] == [pytest.approx(0.9015), pytest.approx(0.9055)]
-    assert "4, 4 images" in plot["note"]
+    # Lesions of 1 to 8 %: thirds end at 3.33 and 5.67 %, so that three, two and three films are in them.
+    assert plot["x"] == [pytest.approx(2.17, abs=0.01), pytest.approx(4.5), pytest.approx(6.83, abs=0.01)]
+    assert plot["lines"][0]["y"] == [pytest.approx(0.901), pytest.approx(0.9035), pytest.approx(0.906)]
     assert figure(view, "threshold").count() == 2
+
+
+def test_behind_a_number_stand_its_strata_too(page):
+    panel = page("#cell=ape~threshold").page.locator("#panel").inner_text()
+    assert re.search(r"small lesions\s+0\.901 \[0\.\d+, 0\.\d+\] on 3 images", panel)
+    assert re.search(r"model wrong\s+0\.90\d .*on 2 images", panel)
 
 
 def test_pairs_say_how_often_one_beats_the_other(page):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from xaibench_leaderboard.page.curves import curves_content
 from xaibench_leaderboard.page.models import model_content
 from xaibench_leaderboard.page.provenance import Provenance, provenance_of
-from xaibench_leaderboard.page.sizes import sizes_content
+from xaibench_leaderboard.page.sizes import sizes_content, strata_by_cell
 from xaibench_leaderboard.page.standings import ranking_content
-from xaibench_leaderboard.page.tables import Keys, Names, board_content, keys_of
+from xaibench_leaderboard.page.tables import Names, board_content, keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +35,17 @@ class Drawn:
 def content_of(drawn: Drawn) -> dict[str, Any]:
     """The whole content of the page; JSON can hold it."""
     names, keys, known = Names(), keys_of(drawn.results.scores), provenance_of(drawn.results)
-    boards = [_board(board, drawn.rankings.each, keys, names, known) for board in drawn.boards]
+    strata = strata_by_cell(drawn.results)
+    boards = [
+        {
+            **board_content(board, keys, names),
+            "ranking": _ranking_of(board, drawn.rankings.each),
+            "curves": curves_content(board, keys),
+            "sizes": sizes_content(board, strata),
+            "seed": known.seed(board.labels),
+        }
+        for board in drawn.boards
+    ]
     overall = drawn.rankings.overall
     return {
         "folder": drawn.results.folder.name,
@@ -51,16 +61,6 @@ def content_of(drawn: Drawn) -> dict[str, Any]:
         "rankings": [ranking_content(ranking) for ranking in drawn.rankings.each],
         "overall": ranking_content(overall) if overall else None,
         "gallery": dict(drawn.gallery),
-    }
-
-
-def _board(board: Board, rankings: Sequence[Ranking], keys: Keys, names: Names, known: Provenance) -> dict[str, Any]:
-    return {
-        **board_content(board, keys, names),
-        "ranking": _ranking_of(board, rankings),
-        "curves": curves_content(board, keys),
-        "sizes": sizes_content(board, keys),
-        "seed": known.seed(board.labels),
     }
 
 

@@ -1,78 +1,76 @@
-"""Scores by size of the lesion: a large lesion is easily hit, so boards compare small ones with small ones."""
+"""Scores by size of the lesion, and by whether the model was right: the same strata as in the claims."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from xaibench_leaderboard.page.packing import rounded
+from xaibench_leaderboard.page.tables import place
+from xaibench_leaderboard.strata import SIZES, strata_of
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
+    from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from xaibench.contracts import Results
+    from xaibench_leaderboard.board import Board, Column
+    from xaibench_leaderboard.strata import Stratum
 
-    from xaibench.contracts import Result
-    from xaibench_leaderboard.board import Board
-    from xaibench_leaderboard.page.tables import Keys
+    Strata = Mapping[tuple[str, ...], Sequence[Stratum]]
 
-    Doubles: TypeAlias = NDArray[np.float64]
-
-STRATA = 4
-FEWEST = 3  # images in a stratum
 DIGITS = 4
 
 
-def sizes_content(board: Board, keys: Keys) -> list[dict[str, Any]]:
-    """One plot per metric of localisation."""
-    return [plot for at, column in enumerate(board.columns) if column.judges and (plot := _plot(board, keys, at))]
+def strata_by_cell(results: Results) -> Strata:
+    """The strata of every score of localisation."""
+    found: dict[tuple[str, ...], list[Stratum]] = defaultdict(list)
+    for one in strata_of(replace(results, scores=tuple(one for one in results.scores if _localises(one.cards)))):
+        found[place(one.labels)].append(one)
+    return found
 
 
-def _plot(board: Board, keys: Keys, at: int) -> dict[str, Any] | None:
-    column = board.columns[at]
-    if column.card.get("family") != "localisation" or "mask" not in column.card.get("needs", ()):
+def _localises(cards: Mapping[str, Mapping[str, Any]]) -> bool:
+    return cards.get("metric", {}).get("family") == "localisation"
+
+
+def sizes_content(board: Board, strata: Strata) -> list[dict[str, Any]]:
+    """One plot per metric of localisation that judges."""
+    return [plot for column in board.columns if column.judges and (plot := _plot(board, column, strata))]
+
+
+def _plot(board: Board, column: Column, strata: Strata) -> dict[str, Any] | None:
+    where = [{**board.labels, "explainer": row.explainer, "metric": column.label} for row in board.rows]
+    found = [strata.get(place(labels), ()) for labels in where]
+    sizes = next((own for several in found if (own := [one for one in several if one.stratum in SIZES])), [])
+    if not any(found):
         return None
-    found = [(row, result) for row in board.rows if (result := keys.result(board, row, column)) and result.shares]
-    edges = strata(max((result.shares for _, result in found), key=len, default=()))
-    if edges is None:
-        return None
-    shares = np.array(max((result.shares for _, result in found), key=len))
-    images = [int(_within(shares, edges, one).sum()) for one in range(len(edges) - 1)]
     return {
         "metric": column.label,
-        "axis": "share of the image that lesions cover (%), middle of the stratum",
-        "x": [rounded(100 * float(np.median(shares[_within(shares, edges, one)])), 3) for one in range(len(edges) - 1)],
-        "note": f"Mean over the images of each stratum ({', '.join(map(str, images))} images, by size).",
+        "axis": "share of the image that lesions cover (%): middle of small, medium and large",
+        "x": [rounded(50 * ((one.low or 0) + (one.high or 0)), 3) for one in sizes],
+        "note": f"Mean over the images of each third{_ends(sizes)}.",
         "lines": [
-            {"explainer": row.explainer, "reference": row.reference, "y": by_size(result, edges)}
-            for row, result in found
+            {"explainer": row.explainer, "reference": row.reference, **_line(several)}
+            for row, several in zip(board.rows, found, strict=True)
+            if several
         ],
     }
 
 
-def strata(shares: tuple[float, ...]) -> Doubles | None:
-    """Edges of strata with about as many images each, the last one open; None if all lesions are as large."""
-    count = min(STRATA, len(shares) // FEWEST)
-    if count < 2:
-        return None
-    edges = np.unique(np.quantile(np.array(shares), np.linspace(0, 1, count + 1)))
-    edges[-1] = np.inf
-    return edges if len(edges) > 2 else None
+def _ends(sizes: Sequence[Stratum]) -> str:
+    ends = [f"{100 * (one.low or 0):.2g} to {100 * (one.high or 0):.2g} %" for one in sizes]
+    return f" ({', '.join(ends)} of the image)" if ends else ""
 
 
-def by_size(result: Result, edges: Doubles) -> list[float | None]:
-    """The mean of each stratum; None where no image has a value."""
-    shares = np.array(result.shares)
-    values = np.array(result.values, dtype=np.float64)  # None becomes NaN
-    return [_mean(values[_within(shares, edges, one)]) for one in range(len(edges) - 1)]
-
-
-def _within(shares: Doubles, edges: Doubles, one: int) -> NDArray[np.bool_]:
-    chosen: NDArray[np.bool_] = (shares >= edges[one]) & (shares < edges[one + 1])
-    return chosen
-
-
-def _mean(values: Doubles) -> float | None:
-    known = values[~np.isnan(values)]
-    return rounded(float(known.mean()), DIGITS) if len(known) else None
+def _line(several: Sequence[Stratum]) -> dict[str, Any]:
+    """`y`: means by size; `strata`: all of them with their intervals, in words for the panel of a cell."""
+    found = [(one.stratum, one.estimate) for one in several]
+    return {
+        "y": [rounded(one.mean, DIGITS) if one else None for name, one in found if name in SIZES],
+        "strata": [
+            [name, rounded(one.mean, DIGITS), rounded(one.low, DIGITS), rounded(one.high, DIGITS), one.images]
+            for name, one in found
+            if one
+        ],
+    }

@@ -34,6 +34,12 @@ function openPanel() {
   if (!panel.open) panel.showModal();
 }
 
+// By lesion size and by the model's answer, where the metric looks for a lesion.
+function strataOf(board, explainer, metric) {
+  const line = board.sizes.find((plot) => plot.metric === metric)?.lines.find((one) => one.explainer === explainer);
+  return (line?.strata || []).map(([name, value, low, high, images]) => [name, `${number(value)} ${interval(low, high)} on ${images} images`]);
+}
+
 function columnNamed(board, label) {
   return board.columns.findIndex(({ about }) => about.label === label);
 }
@@ -54,6 +60,7 @@ function panelContent(board, row, column) {
       ["95 % interval", interval(cell.low, cell.high) || (cell.mean === null ? "" : "none: too few patients")],
       ["n", cell.mean === null ? "" : `${cell.images} images of ${cell.patients} patients`],
       ["failed maps", cell.failed || ""], ["undefined for", cell.undefined || ""], ["seen", cell.partial],
+      ...strataOf(board, about.label, metric.label),
       ["best floor", floor === null ? "" : number(floor)], ["best ceiling", ceiling === null ? "" : number(ceiling)],
       ["better", metric.direction], ["range", metric.limits],
       ["audit", [board.columns[column].verdict, board.columns[column].reason].filter(Boolean).join(": ") || "not audited"],

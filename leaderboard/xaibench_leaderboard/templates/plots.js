@@ -214,7 +214,7 @@ function sizes(plot) {
 
 function lineChart(plot, lines, across, title, note) {
   const known = lines.flatMap((line) => line.y).filter((value) => value !== null);
-  if (!known.length) return null;
+  if (!known.length || plot.x.length < 2) return null;
   const methods = lines.filter((line) => !line.reference);
   const named = lines.filter((line) => !line.reference || TELLING.has(aboutOf(line.explainer).name));
   const room = { domain: [Math.min(...plot.x), Math.max(...plot.x)], label: across };
