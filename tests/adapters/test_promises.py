@@ -271,9 +271,9 @@ def test_only_explainers_that_ask_for_gradients_pass_backward(trial):
 
 
 @each_pair
-def test_no_pass_is_larger_than_8_images(trial):
+def test_no_pass_is_larger_than_16_images(trial):
     """What the classifier is told to mask at once, and what is passed forward and backward at once on a CPU."""
-    assert max(trial.sizes) <= 8
+    assert max(trial.sizes) <= 16
 
 
 @each_pair
