@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from xaibench.errors import UsageError
+from xaibench.errors import DataError, UsageError
 from xaibench_leaderboard import wording
 from xaibench_leaderboard.board import boards_of
 from xaibench_leaderboard.claims import claims_of
@@ -33,6 +33,9 @@ LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textascii
 
 def export(results: Results, kind: str, folder: Path, weights: Weights) -> Path:
     """Write one format into the folder and return the file."""
+    if not results.scores:
+        msg = f"{results.folder} holds no scores yet; `xaibench run --out {results.folder}` makes some"
+        raise DataError(msg)
     folder.mkdir(parents=True, exist_ok=True)
     return FORMATS[kind](results, folder, weights)
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import tempfile
+from contextlib import redirect_stdout
 from dataclasses import dataclass, fields
 from operator import itemgetter
 from pathlib import Path
@@ -150,7 +152,8 @@ class Replanned:
         failures: list[str] = []
         try:
             asked = Request(**given)
-            plans = plan_all(asked, choose(asked), choose_progress("none"), failures, train=False)
+            with redirect_stdout(sys.stderr):  # what plugins print is not our answer
+                plans = plan_all(asked, choose(asked), choose_progress("none"), failures, train=False)
         except XaibenchError as error:
             self.trouble = str(error)
             return {}
@@ -174,7 +177,8 @@ class Replica:
         for key in cell.inputs.values():
             self._link(key, None)
         self._link(cell.key, span)
-        outcome = self._work().execute(cell)
+        with redirect_stdout(sys.stderr):
+            outcome = self._work().execute(cell)
         shard = self.store.shard(cell.key, *span)
         return (shard, "") if outcome.status == "ok" and shard else (None, outcome.reason)
 

@@ -6,6 +6,7 @@ import sys
 import pandas as pd
 import pytest
 
+from xaibench.errors import DataError, UsageError
 from xaibench_leaderboard.board import boards_of
 from xaibench_leaderboard.exports import export, frame_of
 from xaibench_leaderboard.weights import DEFAULT
@@ -112,3 +113,15 @@ def test_the_verbs_tell_their_help_without_anything_heavy():
     code = f"import sys; import xaibench_leaderboard.verbs; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_parquet_without_its_library_names_the_extra(ranked, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UsageError, match=r"pip install 'xaibench\[parquet\]'"):
+        export(ranked, "parquet", tmp_path, DEFAULT)
+
+
+def test_a_folder_without_scores_is_refused(campaign, tmp_path):
+    with pytest.raises(DataError, match="holds no scores yet"):
+        export(campaign().results(), "csv", tmp_path / "new", DEFAULT)
+    assert not (tmp_path / "new").exists()
