@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 ALPHA = round(1 - LEVEL, 12)
 WIDEST = 20.0  # studentized ranges beyond this have a p of zero
-EXACT = 50  # blocks up to which Wilcoxon's distribution is worked out rather than approximated
+DIGITS = 9  # of a difference of mean ranks: beyond these, equals differ by rounding
+FLIPPED = 12  # blocks up to which Wilcoxon's test tries all signs, for with ties it has no tabulated distribution
+EXACT = 50  # and up to which the tabulated one is taken, if nothing is tied
 
 
 def critical_difference(explainers: Sequence[str], scores: Doubles, unit: str) -> CriticalDifference | None:
@@ -95,9 +97,12 @@ def pairwise(explainers: Sequence[str], scores: Doubles, unit: str) -> Pairwise 
     blocks, count = scores.shape
     if count < 2 or blocks < 2:
         return None
-    # With ties there is no exact distribution, and all pairs are tested one way so that their p compare.
-    exact = blocks <= EXACT and all(_untied(scores[:, [at]] - scores[:, at + 1 :]) for at in range(count - 1))
-    raw = np.concatenate([_wilcoxon(scores[:, [at]] - scores[:, at + 1 :], exact) for at in range(count - 1)])
+    differences = [np.round(scores[:, [at]] - scores[:, at + 1 :], DIGITS) for at in range(count - 1)]
+    # All pairs are tested one way, so that their p compare.
+    test = (
+        _flipped if blocks <= FLIPPED else partial(_wilcoxon, exact=blocks <= EXACT and all(map(_untied, differences)))
+    )
+    raw = np.concatenate([test(one) for one in differences])
     p, better = np.ones((count, count)), np.zeros((count, count))
     rows, columns = np.triu_indices(count, 1)
     p[rows, columns] = p[columns, rows] = holm(raw)
@@ -112,6 +117,17 @@ def _wilcoxon(differences: Doubles, exact: bool) -> Doubles:
     told = (differences != 0).any(axis=0)
     if told.any():
         p[told] = wilcoxon(differences[:, told], axis=0, method="exact" if exact else "asymptotic").pvalue
+    return p
+
+
+def _flipped(differences: Doubles) -> Doubles:
+    """The signed-rank test of every column by all ways to flip the signs: exact, whatever is tied or zero."""
+    ranks = rankdata(np.abs(differences), axis=0) - (differences == 0).sum(axis=0)
+    ranks = np.where(differences == 0, 0.0, ranks)
+    flips = np.array(list(itertools.product((0.0, 1.0), repeat=len(differences))))
+    centre = ranks.sum(axis=0) / 2
+    apart = np.abs((ranks * (differences > 0)).sum(axis=0) - centre)
+    p: Doubles = (np.abs(flips @ ranks - centre) >= apart - 1e-9).mean(axis=0)
     return p
 
 

@@ -84,7 +84,7 @@ def test_there_is_no_friedman_for_two_explainers_one_block_or_equals():
     assert critical_difference(("x", "y", "z"), np.ones((5, 3)), "boards") is None
 
 
-@pytest.mark.parametrize(("blocks", "method"), [(12, "exact"), (60, "asymptotic")])
+@pytest.mark.parametrize(("blocks", "method"), [(12, "exact"), (30, "exact"), (60, "asymptotic")])
 def test_wilcoxon_is_that_of_scipy_adjusted_by_the_holm_of_statsmodels(blocks, method):
     values = scores(blocks)
     found = pairwise(NAMES, values, "patients")
@@ -101,6 +101,21 @@ def test_wilcoxon_worked_by_hand():
     found = pairwise(("x", "y"), values, "patients")
     assert found.p[0][1] == pytest.approx(2 / 64)
     assert (found.better[0][1], found.better[1][0], found.better[0][0]) == (1.0, 0.0, 0.0)
+
+
+def test_wilcoxon_of_a_few_tied_blocks_is_exact():
+    # Five boards, each by one place: 2 of the 2^5 signs are as extreme. The normal curve would say 0.025.
+    values = np.tile([1.0, 2.0], (5, 1))
+    assert pairwise(("x", "y"), values, "boards").p[0][1] == pytest.approx(2 / 32)
+    # A sixth board without a difference says nothing.
+    assert pairwise(("x", "y"), np.vstack([values, [1.0, 1.0]]), "boards").p[0][1] == pytest.approx(2 / 32)
+
+
+def test_wilcoxon_with_ties_is_that_of_scipy_by_permutation():
+    values = np.round(np.random.default_rng(9).random((9, 2)), 1) + np.array([0.0, 0.25])
+    gaps = np.round(values[:, 0] - values[:, 1], 9)
+    expected = stats.wilcoxon(gaps, method=stats.PermutationMethod(n_resamples=10_000)).pvalue
+    assert pairwise(("x", "y"), values, "boards").p[0][1] == pytest.approx(expected)
 
 
 def test_equals_differ_in_nothing():
