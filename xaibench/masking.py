@@ -19,7 +19,7 @@ from xaibench.counting import CountedNetwork
 from xaibench.inference import Inference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from torch import nn
 
@@ -152,7 +152,11 @@ class MaskingEngine:
 
     def _pass(self, image: torch.Tensor) -> _Pass:
         network, layout = self._inference.network(image)
-        return _Pass(CountedNetwork(network, self._counters, self._device, self._precision), layout)
+        compiled = self._inference.compiled(network)
+        return _Pass(self._counted(network), layout, self._counted(compiled) if compiled else None, self.size)
+
+    def _counted(self, network: nn.Module) -> CountedNetwork:
+        return CountedNetwork(network, self._counters, self._device, self._precision)
 
     @torch.inference_mode()
     def _answer(self, batch: _Batch, network: _Pass) -> None:
@@ -176,9 +180,12 @@ class _Pass:
 
     network: CountedNetwork
     layout: torch.memory_format
+    compiled: CountedNetwork | None  # for full batches: every other size would be compiled anew
+    size: Callable[[torch.Size], int]
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.network(images)
+        full = len(images) == self.size(images.shape[1:])
+        logits: torch.Tensor = self.compiled(images) if self.compiled and full else self.network(images)
         return logits
 
 

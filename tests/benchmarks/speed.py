@@ -175,7 +175,7 @@ PEERS = {
 
 def peer(row: str, name: str, setting: str) -> dict[str, float]:
     """With the allocator as it finds it."""
-    model = Counting(network(name)).eval()
+    model = Counting(network(name)).requires_grad_()  # nobody freezes a network for them
     run = PEERS[row][1](model, int(setting))
     run()
     forward = model.forward_samples

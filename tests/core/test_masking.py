@@ -1,3 +1,4 @@
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -189,3 +190,16 @@ def test_an_error_of_the_network_reaches_the_caller(classifier):
 )
 def test_the_preferred_batch_depends_on_device_and_image_size_alone(device, side, size):
     assert preferred_size(torch.device(device), (3, side, side)) == size
+
+
+@pytest.mark.slow
+def test_the_compiler_of_torch_keeps_the_answers(monkeypatch):
+    torch.manual_seed(1)
+    network = Small()
+    (some,) = maskings([11], size=(12, 10))
+    monkeypatch.setenv("XAIBENCH_COMPILE", "1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the compiler's own parts
+        logits = next(TorchClassifier(network, CLASSES, None, batch_size=4).masked_many([some]))
+    expected = by_hand(network, some)
+    assert (logits - expected).abs().max() <= 1e-5 * expected.abs().max()
