@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from xaibench.progress import Progress
 
 UNTRAINED = Prepared("not trained yet", None)
+NONE = "none"  # for explainers: the models' predictions are all that is wanted
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,11 @@ class Summary:
 
 def choose(request: Request) -> Choice:
     """Load what the request names, with the floors and ceilings that belong on every board."""
-    groups = {
-        name: select(name, getattr(request, name), request.profile)
-        for name in ("tasks", "models", "explainers", "metrics")
-    }
-    if request.references:
+    groups = {name: _chosen(name, request) for name in ("tasks", "models", "explainers", "metrics")}
+    if request.references and request.explainers != NONE:
         groups["explainers"] = _with_references(groups["explainers"])
     for name, found in groups.items():
-        if not found:
+        if not found and request.explainers != NONE:
             msg = f"--{name} {getattr(request, name)}: nothing is selected; see `xaibench list {name}`"
             raise NothingSelected(msg)
         _refuse_same_labels(name, found)
@@ -92,6 +90,13 @@ def choose(request: Request) -> Choice:
             expand_target(request.terms.target, task.plugin.classes)
     create("engines", request.engine)
     return Choice(**groups)
+
+
+def _chosen(name: str, request: Request) -> list[Loaded | Broken]:
+    """One kind of plugins; without explainers there are no maps to measure."""
+    if request.explainers == NONE and name in ("explainers", "metrics"):
+        return []
+    return select(name, getattr(request, name), request.profile)
 
 
 def _refuse_same_labels(group: str, found: list[Loaded | Broken]) -> None:
