@@ -246,6 +246,14 @@ def test_weights_set_in_the_page_rank_as_the_program_does(visit, several, tmp_pa
     assert view.names() == [name for name, _ in wanted]
 
 
+def test_places_under_other_weights_claim_no_certainty(visit, several, tmp_path):
+    path = Html().render(several, tmp_path)
+    assert "]" in visit(path).ready().page.locator(".methods .place").first.inner_text()
+    view = visit(path, "#weights=stability:3").ready()
+    assert "]" not in view.page.locator(".methods .place").first.inner_text()
+    assert "How sure they are" in view.page.locator("#board").inner_text()
+
+
 def test_weights_all_zero_rank_nobody(visit, several, tmp_path):
     view = visit(Html().render(several, tmp_path), "#weights=localisation:0~stability:0").ready()
     assert view.names() == []

@@ -17,7 +17,7 @@ function prepare(board, at) {
   board.columns.forEach((column) => (column.about = page.content.metrics[column.metric]));
   board.rows.forEach((row) => (row.about = page.content.explainers[row.explainer]));
   board.rankingOf = page.content.rankings[board.ranking] ?? null;
-  board.shades = board.columns.map((column, at) => (column.judges ? shadesOf(board, at) : []));
+  board.shades = []; // made for the columns that are looked at
 }
 
 function cellAddress(board, row, column) {
@@ -255,7 +255,7 @@ function placeCell(row, standing) {
 function scoreCell(board, row, column) {
   const cell = cellOf(board, row, column);
   const { greyed } = board.columns[column];
-  const shade = board.shades[column][row];
+  const shade = (board.shades[column] ??= board.columns[column].judges ? shadesOf(board, column) : [])[row];
   const classes = [greyed ? "greyed" : "", shade === undefined ? "" : `shade-${shade}`, cell.mean === null ? "status" : ""];
   const address = cellAddress(board, row, column);
   if (cell.mean === null) {
@@ -295,6 +295,9 @@ function notes(board) {
     greyed.map((column) =>
       el("p", { class: "footnote" }, el("b", {}, column.about.label), ` is greyed, for it fails the audit: ${column.reason}`),
     ),
+    board.rankingOf && !isOwn(board.rankingOf, weightsOf(board.rankingOf))
+      ? el("p", { class: "footnote" }, "Places are those of the weights set here. How sure they are is known for the weights the page was made with; `xaibench leaderboard --weights` makes it with others.")
+      : null,
     (board.rankingOf?.notes || []).map((note) => el("p", { class: "footnote" }, note)),
     el("details", {}, el("summary", {}, "How to reproduce"), el("pre", {}, board.command)),
   ];

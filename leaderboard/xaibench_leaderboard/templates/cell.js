@@ -53,7 +53,7 @@ function panelContent(board, row, column) {
   // A shortened key names no cell to the program.
   const check = cell.mean === null || !page.content.whole_keys ? null : ["xaibench", "verify", page.content.folder, "--cell", cell.key].map(quoted).join(" ");
   return [
-    el("h2", { id: "panel-title" }, `${about.label}: ${metric.label}`),
+    el("h2", { id: "panel-title", tabindex: -1, autofocus: true }, `${about.label}: ${metric.label}`),
     el("p", {}, metric.card.summary || ""),
     facts([
       ["value", cell.mean === null ? cell.status : number(cell.mean)],
