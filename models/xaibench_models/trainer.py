@@ -15,6 +15,7 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
+from torch.utils.flop_counter import FlopCounterMode
 
 from xaibench.allocator import keep_memory
 from xaibench_models.checkpoints import KeepLast, WholeFiles
@@ -52,7 +53,7 @@ def train(
         trainer.fit(lesson, images, ckpt_path=last if last.exists() else None)
     network.load_state_dict(lesson.best)
     network.eval().to(memory_format=torch.contiguous_format)
-    return _report(lesson, workshop.device, precision, kept)
+    return _report(lesson, workshop.device, precision, kept, task.shape)
 
 
 def _stopping(recipe: Recipe) -> list[Callback]:
@@ -154,7 +155,14 @@ def _interruptible() -> Iterator[None]:
         raise
 
 
-def _report(lesson: Lesson, device: str, precision: str, kept: bool) -> dict[str, Any]:
+def flops(network: nn.Module, shape: tuple[int, int, int]) -> int:
+    """Of one image forward, as torch counts them: matrix products and convolutions."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.eval().cpu()(torch.zeros(1, *shape))
+    return int(counter.get_total_flops())
+
+
+def _report(lesson: Lesson, device: str, precision: str, kept: bool, shape: tuple[int, int, int]) -> dict[str, Any]:
     best = max(lesson.curve, key=lambda row: (lesson.merit(row), row["epoch"]))
     return {
         "recipe": learned(lesson.recipe),
@@ -166,6 +174,8 @@ def _report(lesson: Lesson, device: str, precision: str, kept: bool) -> dict[str
         "val_balanced_accuracy": best["val_balanced_accuracy"],
         "curve": lesson.curve,
         "seconds": round(sum(row["seconds"] for row in lesson.curve), 3),
+        "parameters": sum(parameter.numel() for parameter in lesson.network.parameters()),
+        "flops": flops(lesson.network, shape),  # multiplications and additions: twice the MACs
         "device": device,
         "threads": torch.get_num_threads(),
         "precision": precision,

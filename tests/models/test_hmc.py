@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from xaibench_models import hmc
 from xaibench_models.hmc import HMC, Attention
 from xaibench_models.resnet import ResNet50
+from xaibench_models.trainer import flops
 
 
 class Task:
@@ -182,3 +183,13 @@ def test_training_starts_as_a_plain_resnet_and_gammas_learn():
     assert [gamma.item() for gamma in gammas] == [0, 0, 0, 0]
     network(torch.rand((4, 1, 64, 64), generator=torch.Generator().manual_seed(1)))[:, 1].sum().backward()
     assert all(gamma.grad != 0 for gamma in gammas)
+
+
+def test_the_cost_of_one_image_at_224_is_what_the_equations_come_to():
+    # The paper's table says 25 G; the attention of stage one alone, 2 * 3136 * 3136 * (32 + 256), is 5.7 G.
+    network = HMC().build(Task((3, 224, 224)))
+    assert flops(network, (3, 224, 224)) == pytest.approx(18.3e9, rel=0.01)
+
+
+def test_flops_of_a_linear_layer_by_hand():
+    assert flops(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48, 5)), (3, 4, 4)) == 2 * 48 * 5
