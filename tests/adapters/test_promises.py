@@ -2,8 +2,8 @@
 
 import contextlib
 import random
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -23,7 +23,7 @@ from xaibench.registry import create
 
 POINTS = {point.name: point for point in entry_points(group="xaibench.explainers") if point.dist.name == "xaibench"}
 CLASSES = ("a", "b", "c")
-COUNT = 4  # images
+COUNT = 3  # images
 
 
 class TinyTransformer(VisionTransformer):
@@ -130,8 +130,24 @@ class Trial:
     def card(self):
         return self.explainer.card
 
+    @cached_property
+    def first_two(self):
+        return self.again(two(self.batch))
+
     def again(self, batch=None):
         return array(self.explainer.explain(self.classifier, batch or self.batch))
+
+
+def two(batch):
+    """Its first two images."""
+    return replace(
+        batch,
+        images=batch.images[:2],
+        targets=batch.targets[:2],
+        ids=batch.ids[:2],
+        seeds=batch.seeds[:2],
+        masks=None if batch.masks is None else batch.masks[:2],
+    )
 
 
 def array(maps):
@@ -293,30 +309,26 @@ def test_the_same_seeds_give_the_same_maps_bit_for_bit_and_the_maps_are_no_windo
 
 
 @each_pair
-def test_other_seeds_give_other_maps_only_if_the_card_says_stochastic(trial, part):
-    other = part(trial.batch, [0, 1])
-    expected = trial.again(other)
-    object.__setattr__(other, "seeds", tuple(seed + 1000 for seed in other.seeds))
-    same = [np.array_equal(*pair) for pair in zip(trial.again(other), expected, strict=True)]
+def test_other_seeds_give_other_maps_only_if_the_card_says_stochastic(trial):
+    other = two(trial.batch)
+    maps = trial.again(replace(other, seeds=tuple(seed + 1000 for seed in other.seeds)))
+    same = [np.array_equal(*pair) for pair in zip(maps, trial.first_two, strict=True)]
     assert same == [not trial.card.stochastic] * 2
 
 
 @each_pair
-def test_the_class_matters_if_and_only_if_the_card_says_so(trial, part):
-    other = part(trial.batch, [0, 1])
-    expected = trial.again(other)
-    object.__setattr__(other, "targets", (other.targets + 1) % 3)
-    differs = [not np.array_equal(*pair) for pair in zip(trial.again(other), expected, strict=True)]
+def test_the_class_matters_if_and_only_if_the_card_says_so(trial):
+    other = two(trial.batch)
+    maps = trial.again(replace(other, targets=(other.targets + 1) % 3))
+    differs = [not np.array_equal(*pair) for pair in zip(maps, trial.first_two, strict=True)]
     assert differs == [trial.card.class_sensitive] * 2
 
 
 @each_pair
-@pytest.mark.parametrize("size", [1, 3])
-def test_a_map_depends_neither_on_its_neighbours_nor_on_its_place(trial, part, size):
-    expected, order = array(trial.maps), [2, 0, 3, 1]
+def test_a_map_depends_neither_on_its_neighbours_nor_on_its_place(trial, part):
+    expected = array(trial.maps)
     maps = np.empty_like(expected)
-    for start in range(0, COUNT, size):
-        indices = order[start : start + size]
+    for indices in ([2], [1, 0]):
         maps[indices] = trial.again(part(trial.batch, indices))
     largest = np.abs(expected).max(axis=(1, 2), keepdims=True)
     assert (np.abs(maps - expected) <= TOLERANCE.get(trial.card.name, 1e-5) * largest).all()
@@ -325,7 +337,7 @@ def test_a_map_depends_neither_on_its_neighbours_nor_on_its_place(trial, part, s
 @each_pair
 def test_an_error_inside_the_network_leaves_no_hook(trial, kind, make_batch):
     guard, traits = Guard(trial.classifier.network), KINDS[kind]
-    wrong = make_batch(2, traits.channels + 1, traits.size)
+    wrong = make_batch(1, traits.channels + 1, traits.size)
     uses_network = trial.card.family != "reference"
     with pytest.raises(RuntimeError, match="channels") if uses_network else contextlib.nullcontext():
         trial.again(wrong)
