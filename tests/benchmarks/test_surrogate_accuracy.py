@@ -1,13 +1,14 @@
 """What a pass is worth: the error of Shapley values, and how far two runs of LIME agree, at the same number of passes.
 
-`python tests/benchmarks/test_surrogate_accuracy.py` prints the tables; the tests hold the claims on fewer runs.
-The error is |found - true| / |true|, a mean over games and seeds; the agreement is Spearman's correlation of pixels.
+`python tests/benchmarks/test_surrogate_accuracy.py` prints the tables; the tests hold the claims on fewer runs. The
+error is |found - true| / |true|, a mean over games and seeds; the agreement is Spearman's correlation of pixels.
 
-Measured, 12 segments with interactions of every order, at 64, 128, 256, 512 passes: native .131 .069 .036 .016, its linear
-fit .144 .080 .047 .031, shap .165 .091 .054 .038 (as it comes, with ten segments, .184 .115 .087 .075), captum .238 .175
-.121 .082. Opposite pairs make the difference to captum, the smooth fit that to shap. 64 segments with interactions of two
-and three at 400: native .107, shap .183, captum .483. LIME at 500 passes: native .909, with the library's coin flips .837,
-the library .833; Hadamard rows beat independent opposite pairs, sizes drawn by weight, and a smooth fit of the answers.
+Measured, 12 segments with interactions of every order, at 64, 128, 256, 512 passes: native .131 .069 .036 .016, its
+linear fit .144 .080 .047 .031, shap .165 .091 .054 .038 (as it comes, with ten segments, .184 .115 .087 .075), captum
+.238 .175 .121 .082. Opposite pairs make the difference to captum, the smooth fit that to shap. 64 segments with
+interactions of two and three at 400: native .107, shap .183, captum .483. LIME at 500 passes: native .909, with the
+library's coin flips .837, the library .833; Hadamard rows beat independent opposite pairs, sizes drawn by weight, and
+a smooth fit of the answers.
 """
 
 import importlib.util

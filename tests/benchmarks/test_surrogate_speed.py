@@ -1,9 +1,9 @@
 """The surrogates by us and by their peers, each in a process of its own, in turn; the best round of each.
 
-Run with `pytest tests/benchmarks/test_surrogate_speed.py --benchmark-only -s`. Peers run in fp32 with the allocator as they
-find it, as their users run them (the first setting) and at the best of several batch settings; ours in fp32 and in bf16.
-The environment that `speed.py` and `surrogate_speed.py` name makes it larger or smaller. What ours add to the bare passes
-is in `test_explainer_overhead.py`.
+Run with `pytest tests/benchmarks/test_surrogate_speed.py --benchmark-only -s`. Peers run in fp32 with the allocator
+as they find it, as their users run them (the first setting) and at the best of several batch settings; ours in fp32
+and in bf16. The environment that `speed.py` and `surrogate_speed.py` name makes it larger or smaller. What ours add
+to the bare passes is in `test_explainer_overhead.py`.
 """
 
 import importlib.util
