@@ -86,7 +86,7 @@ def test_exactly_as_many_pixels_go_as_asked_for_however_many_are_tied(kit, first
 
 
 def test_tied_pixels_go_in_an_order_that_favours_no_place(kit):
-    count = 4000
+    count = 1500
     case = kit.case(kit.Weighed(WEIGHTS), np.ones((count, 1, 4)), np.ones((count, 1, 1, 4)))
     curves = black(Deletion).score(case).curves
     # Over all orders, each pixel removed takes a fourth of 15 along; the first of the four takes 8 in a fourth of them.
