@@ -118,6 +118,17 @@ def test_data_that_are_not_those_of_the_run_make_no_pictures(run_folder, tmp_pat
     assert "not at hand" in gallery_of(results, boards_of(results), tmp_path, asked=True)["1"]["note"]
 
 
+def test_a_damaged_map_costs_the_pictures_and_not_the_page(run_folder, tmp_path):
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", run_folder, copy], check=True)
+    for path in copy.glob("cells/*/*/*/maps.npy"):
+        path.write_bytes(b"x" * path.stat().st_size)
+    results = load_results(copy)
+    note = gallery_of(results, boards_of(results), tmp_path, asked=True)["1"]["note"]
+    assert note == "No pictures: an image or a map could not be read (DataError)."
+    assert Html().render(results, tmp_path).exists()
+
+
 def test_looking_at_a_folder_runs_no_code_that_came_with_it(run_folder, tmp_path):
     copy, trap, sprung = tmp_path / "copy", tmp_path / "trap.py", tmp_path / "sprung"
     subprocess.run(["cp", "-r", run_folder, copy], check=True)

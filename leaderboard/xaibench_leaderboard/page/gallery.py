@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xaibench.errors import XaibenchError
 from xaibench.store import Store
 from xaibench_leaderboard.page import thumbnails
 from xaibench_leaderboard.page.packing import rounded
@@ -77,7 +78,10 @@ def _board(results: Results, board: Board, keys: Keys, store: Store, folder: Pat
         return {"note": "No pictures: the data are not at hand here, or are not those of the run."}
     scene = Scene(board, cells, store, task, prediction, folder)
     terms = {"licence": licence, "citation": card.get("citation", ""), "private": not free}
-    return _shown(scene) | terms
+    try:
+        return _shown(scene) | terms
+    except (XaibenchError, OSError) as error:  # of no path: the page may be passed on
+        return {"note": f"No pictures: an image or a map could not be read ({type(error).__name__})."}
 
 
 def _identity(store: Store, cell: Result) -> dict[str, Any]:
