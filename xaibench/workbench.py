@@ -117,7 +117,6 @@ class Workbench:
             inside(variant, model.plugin.cam_layer(task.plugin)),
             device=self.setting.device,
             precision=cell.identity["precision"],
-            batch_size=self.setting.batch_size,
             needs_gate=gated,
         )
         if not variant.spoils:  # of these there are many, and nobody measures them
