@@ -1,13 +1,14 @@
 """Results made by hand: small enough to work every number of the leaderboard out on paper."""
 
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from xaibench.contracts import ExplainerCard, MetricCard, ModelCard, Prediction, Result, Results, TaskCard
 from xaibench.seeds import derive
+from xaibench_leaderboard.html import Html
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 QUOTED = "it's \"<b>malignant</b>\"' onmouseover='alert(2)"
@@ -285,3 +286,32 @@ def visit(browser):
         assert [url for url in one.requests if not url.startswith(one.path.parent.as_uri())] == []
     for context in contexts:
         context.close()
+
+
+@pytest.fixture
+def path(results, tmp_path):
+    return Html().render(results, tmp_path)
+
+
+@pytest.fixture
+def board(visit, path):
+    return lambda address="", **options: visit(path, address, **options).ready()
+
+
+@pytest.fixture
+def several(result, results):
+    """Four methods, three families that disagree, on enough films to rank."""
+    values = {
+        "energy": (0.9, 0.7, 0.5, 0.3),
+        "stable": (0.1, 0.9, 0.5, 0.4),
+        "seconds": (4.0, 3.0, 2.0, 1.0),
+    }
+    scores = []
+    for metric, row in values.items():
+        for name, value in zip("abcd", row, strict=True):
+            jitter = tuple(value + step / 1000 for step in range(8))
+            one = result(name, metric, jitter)
+            if metric == "stable":
+                one = replace(one, cards={**one.cards, "metric": {**one.cards["metric"], "family": "stability"}})
+            scores.append(one)
+    return replace(results, scores=tuple(scores), audit={})
