@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 BENDS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)  # how much of the smooth function is not linear
 NOISES = (1e-7, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # relative to the function's own variance
-TRIED = 256  # pairs on which bend and noise are chosen: more cost time and hardly change the choice
+TRIED = 128  # pairs on which bend and noise are chosen: more cost time and hardly change the choice
 
 
 def linear_values(rows: Switches, odd: Doubles, weights: Doubles, total: float) -> Doubles:
