@@ -74,6 +74,8 @@ class Road(_Road):
         higher_is_better=True,
         lowest=-1.0,
         worst=-1.0,
+        # Scattered pixels are restored by interpolation: small evidence is told from noise, but not noise from noise.
+        default=False,
     )
 
     def curve(self, removal: Removal) -> Scores:

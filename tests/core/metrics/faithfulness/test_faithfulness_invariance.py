@@ -120,6 +120,12 @@ def test_answers_are_forgotten_when_there_are_too_many_and_asked_again(kit, case
     assert case.classifier.counters.forward == before + 3 * 8  # the last image's answers were kept
 
 
+def test_another_seed_is_another_question_to_an_infill_of_chance(kit, case):
+    deletion = OURS["deletion"].load()(steps=8, infill="noise")
+    first = deletion.score(case).values
+    assert not np.allclose(deletion.score(dataclasses.replace(case, seeds=(21, 22, 23, 24))).values, first)
+
+
 def test_another_gate_is_another_question(kit, case):
     """A network gated by the lesions answers otherwise where the lesions are others, even for the same image."""
     deletion = OURS["deletion"].load()(steps=8)

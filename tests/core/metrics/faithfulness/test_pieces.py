@@ -41,6 +41,11 @@ def test_monotonicity_by_hand(kit):
     assert Monotonicity(cells=2, infill="black", output="logit", strict=True).score(case) == [0]
 
 
+def test_a_step_that_changes_nothing_is_no_fall(kit):
+    case = kit.case(kit.Weighed(0 * WEIGHTS), [MAP], WHITE)
+    assert Monotonicity(cells=2, infill="black", strict=True).score(case) == [1]
+
+
 def test_monotonicity_costs_nothing_after_pixel_flipping(kit):
     case = kit.case(kit.Placed((12, 8)), kit.maps(0), kit.images(1))
     PixelFlipping(cells=4).score(case)
