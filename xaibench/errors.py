@@ -2,10 +2,10 @@
 
 XaibenchError
 ├── UsageError        2   an option, a reference or a parameter that cannot be
+│   └── Unsupported       what is asked of a model makes no sense for it: the cell says so, and nothing fails
 ├── DataError         2   a dataset or a results folder that is not what it should be
 ├── NothingSelected   3   the selection is empty
-├── BrokenPlugin      4   a plugin asked for by name does not load
-└── Unsupported           what is asked of a model makes no sense for it: the cell says so, and nothing fails
+└── BrokenPlugin      4   a plugin asked for by name does not load
 
 Messages say what was given, what is allowed, and what to do.
 """
@@ -37,5 +37,5 @@ class BrokenPlugin(XaibenchError):  # noqa: N818
     exit_code = 4
 
 
-class Unsupported(XaibenchError):  # noqa: N818
+class Unsupported(UsageError):  # noqa: N818
     """What is asked of a model makes no sense for it, as showed only when it was tried."""

@@ -34,6 +34,7 @@ class AblationCAM(CamExplainer):
 
     card = ExplainerCard(
         name="ablationcam",
+        dear=True,
         summary="Activations of one layer, each channel weighed by what the score loses without it",
         paper="Ablation-CAM: Visual Explanations for Deep Convolutional Network via Gradient-free Localization "
         "(Desai and Ramaswamy, 2020)",

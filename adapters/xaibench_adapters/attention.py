@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from xaibench.contracts import ExplainerCard
-from xaibench.errors import UsageError
+from xaibench.errors import Unsupported, UsageError
 from xaibench_adapters.gradcam import enlarged
 from xaibench_adapters.gradients import poisoned, target_logits
 from xaibench_adapters.tokens import token_grid
@@ -95,7 +95,7 @@ def attended(classifier: Classifier, batch: Batch) -> tuple[list[torch.Tensor], 
     """Attention weights [B, heads, N, N], layer by layer in the order of use, and each image's own logit."""
     modules = [module for module in classifier.network.modules() if isinstance(module, nn.MultiheadAttention)]
     if not modules:
-        raise UsageError("This network has no torch.nn.MultiheadAttention, whose attention this method follows.")
+        raise Unsupported("This network has no torch.nn.MultiheadAttention, whose attention this method follows.")
     weights: list[torch.Tensor] = []
 
     def ask(_module: nn.Module, given: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -112,7 +112,7 @@ def attended(classifier: Classifier, batch: Batch) -> tuple[list[torch.Tensor], 
         chosen = target_logits(classifier, images, batch.targets)
     if not weights or any(layer.shape != weights[0].shape or layer.ndim != 4 for layer in weights):
         shapes = ", ".join(str(tuple(layer.shape)) for layer in weights) or "nothing"
-        raise UsageError(
+        raise Unsupported(
             f"The attention of this network has the weights {shapes}: they cannot be followed from one layer to the "
             "next, which takes [images, heads, tokens, tokens] everywhere."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -9,7 +10,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from xaibench.contracts import ExplainerCard
-from xaibench.errors import UsageError
+from xaibench.errors import Unsupported
 from xaibench_adapters.drawing import Baselines, at_least, baseline, checked_baselines
 from xaibench_adapters.gradients import each_pass, images_of, poisoned, target_logits
 from xaibench_adapters.relu_rules import RELUS, RELUS_IN_PLACE
@@ -101,7 +102,7 @@ class RescaleRule(TorchFunctionMode):
     ) -> Any:
         kwargs = dict(kwargs or {})
         if func in NO_RULE | PRODUCTS and len(moving([*args, *kwargs.values()])) > (func in PRODUCTS):
-            raise UsageError(
+            raise Unsupported(
                 f"DeepLift has no rule for {getattr(func, '__name__', func)}, which this network uses: what it "
                 "attributes would not add up to the change of the logit. Choose integrated-gradients."
             )
@@ -155,12 +156,15 @@ class DeepLift:
         paper="Learning Important Features Through Propagating Activation Differences (Shrikumar et al., 2017)",
         family="gradient",
         sign="signed",
+        additive=True,
         needs=frozenset({"gradients"}),
         default=False,
     )
 
     def __init__(self, shade: float = 0.0) -> None:
         self.shade = shade
+        if shade:
+            self.card = replace(self.card, additive=False)  # it adds up to the gain over another image
 
     def explain(self, classifier: Classifier, batch: Batch) -> torch.Tensor:
         """Heatmaps [B, H, W]."""

@@ -30,6 +30,7 @@ class FeatureAblation:
 
     card = ExplainerCard(
         name="feature-ablation",
+        dear=True,
         summary="Fall of the score when one segment of the image is covered",
         paper="Visualizing and Understanding Convolutional Networks (Zeiler and Fergus, 2014), over superpixels",
         family="perturbation",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from xaibench.errors import UsageError
+from xaibench.errors import Unsupported, UsageError
 from xaibench_adapters.gradients import poisoned, target_logits
 from xaibench_adapters.tokens import as_maps
 
@@ -30,7 +30,7 @@ def chosen_layers(classifier: Classifier, names: str) -> dict[str, nn.Module]:
     """The layers of a parameter such as "layer3" or "layer3+layer4"; "" is the one that the model names for CAMs."""
     if not names:
         if classifier.cam_layer is None:
-            raise UsageError(
+            raise Unsupported(
                 "This network has no spatial layer named for CAM methods. Name one, as in gradcam(layer=features.3), "
                 "or choose another explainer."
             )
@@ -81,7 +81,7 @@ class _Recorder:
 
     def __call__(self, _module: nn.Module, _inputs: object, output: object) -> object:
         if not isinstance(output, torch.Tensor):
-            raise UsageError(f"{self.name} puts out {type(output).__name__}, and CAMs need one tensor: name another.")
+            raise Unsupported(f"{self.name} puts out {type(output).__name__}, and CAMs need one tensor: name another.")
         started = output.requires_grad or not torch.is_grad_enabled()
         self.outputs[self.name] = output if started else output.detach().requires_grad_()
         return self.outputs[self.name].clone()  # the network may go on in place
@@ -89,9 +89,9 @@ class _Recorder:
 
 def _checked(name: str, output: torch.Tensor | None) -> torch.Tensor:
     if output is None:
-        raise UsageError(f"{name} was not used when the network ran: name another.")
+        raise Unsupported(f"{name} was not used when the network ran: name another.")
     if output.ndim not in (3, 4):
-        raise UsageError(
+        raise Unsupported(
             f"{name} put out {tuple(output.shape)}; CAMs need [images, channels, rows, columns] "
             "or, of a transformer, [images, tokens, channels]. Name another."
         )

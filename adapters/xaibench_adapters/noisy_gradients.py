@@ -40,6 +40,7 @@ class SmoothGrad(_NoisyGradients):
 
     card = ExplainerCard(
         name="smoothgrad",
+        dear=True,
         summary="Gradients averaged over noisy versions of the image; absolute, of several channels the largest",
         paper="SmoothGrad: removing noise by adding noise (Smilkov et al., 2017)",
         family="gradient",

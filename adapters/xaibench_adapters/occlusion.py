@@ -84,6 +84,7 @@ class Occlusion:
 
     card = ExplainerCard(
         name="occlusion",
+        dear=True,
         summary="Fall of the score when a sliding window covers a part of the image",
         paper="Visualizing and Understanding Convolutional Networks (Zeiler and Fergus, 2014)",
         family="perturbation",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -32,12 +33,16 @@ class IntegratedGradients:
         paper="Axiomatic Attribution for Deep Networks (Sundararajan et al., 2017)",
         family="gradient",
         sign="signed",
+        additive=True,
         needs=frozenset({"gradients"}),
+        dear=True,
         profiles={"quick": {"steps": 16}, "paper": {"steps": 300}},  # the paper advises 20 to 300
     )
 
     def __init__(self, steps: int = 50, shade: float = 0.0) -> None:
         self.steps, self.shade = at_least(self.card.name, "steps", steps), shade
+        if shade:
+            self.card = replace(self.card, additive=False)  # it adds up to the gain over another image
 
     def explain(self, classifier: Classifier, batch: Batch) -> torch.Tensor:
         """Heatmaps [B, H, W]."""

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from xaibench.contracts import ExplainerCard
-from xaibench.errors import UsageError
+from xaibench.errors import Unsupported
 from xaibench_adapters.gradcam import NEEDS, GradCAM
 from xaibench_adapters.gradients import target_gradients
 
@@ -96,7 +96,7 @@ class _RuledBackprop:
         with ReluRule(self.rule.apply) as mode:
             gradients = target_gradients(classifier, batch.images, batch.targets)
         if not mode.met:
-            raise UsageError(
+            raise Unsupported(
                 f"{self.card.name} changes how gradients pass ReLUs, and this network has none: "
                 "the map would be the plain gradient. Choose saliency."
             )

@@ -108,6 +108,7 @@ class Rise:
 
     card = ExplainerCard(
         name="rise",
+        dear=True,
         summary="Mean score over random smooth masks that show a pixel",
         paper="RISE: Randomized Input Sampling for Explanation of Black-box Models (Petsiuk et al., 2018)",
         family="perturbation",

@@ -39,6 +39,7 @@ class ScoreCAM(CamExplainer):
 
     card = ExplainerCard(
         name="scorecam",
+        dear=True,
         summary="Activations of one layer, each channel weighed by the score of the image masked with it",
         paper="Score-CAM: Score-Weighted Visual Explanations for Convolutional Neural Networks (Wang et al., 2020)",
         family="cam",

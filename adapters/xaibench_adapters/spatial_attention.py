@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from xaibench.contracts import ExplainerCard
-from xaibench.errors import UsageError
+from xaibench.errors import Unsupported
 from xaibench_adapters.gradcam import enlarged, stretched
 from xaibench_adapters.gradients import poisoned, target_logits
 
@@ -56,7 +56,7 @@ class HMCAttention:
                 hooks.callback(module.register_forward_pre_hook(watch).remove)
             chosen = target_logits(classifier, batch.images, batch.targets)
         if not maps:
-            raise UsageError("hmc-attention: the attention modules were not used when the network ran.")
+            raise Unsupported("hmc-attention: the attention modules were not used when the network ran.")
         fused = maps[0] if len(maps) == 1 else torch.stack([stretched(one) for one in maps]).mean(dim=0)
         return poisoned(fused, chosen)
 
@@ -64,9 +64,9 @@ class HMCAttention:
         """The modules asked for."""
         known = {name.removeprefix("inner."): each for name, each in network.named_modules() if _attends(each)}
         if not known:
-            raise UsageError("hmc-attention: this network has no attention between feature maps.")
+            raise Unsupported("hmc-attention: this network has no attention between feature maps.")
         if self.module and self.module not in known:
-            raise UsageError(
+            raise Unsupported(
                 f"hmc-attention: there is no attention module {self.module!r}; there are {', '.join(known)}."
             )
         return [known[self.module]] if self.module else list(known.values())

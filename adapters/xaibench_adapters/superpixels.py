@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from xaibench.contracts import Masking
-from xaibench.errors import UsageError
+from xaibench.errors import Unsupported, UsageError
 from xaibench.infills import Infill
 from xaibench.seeds import derive
 from xaibench.segmentation import check, segment, segment_masks
@@ -125,7 +125,7 @@ def chosen_output(logits: torch.Tensor, target: int, output: Output) -> torch.Te
     if output == "logit":
         return logits[:, target]
     if logits.shape[1] == 1:
-        raise UsageError("The probability of the only class is always 1; explain its logit instead: output=logit.")
+        raise Unsupported("The probability of the only class is always 1; explain its logit instead: output=logit.")
     return logits.softmax(dim=1)[:, target]
 
 

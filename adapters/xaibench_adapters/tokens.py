@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xaibench.errors import UsageError
+from xaibench.errors import Unsupported
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,7 @@ def token_grid(name: str, tokens: int, size: tuple[int, ...]) -> tuple[int, int,
         columns = round(rows * size[1] / size[0])
         if rows * columns == tokens - skipped and rows > 0:
             return skipped, rows, columns
-    raise UsageError(
+    raise Unsupported(
         f"{name} put out {tokens} tokens, which fill no grid of the proportions of an image of {size[0]} x {size[1]}, "
         "neither with a class token nor without."
     )

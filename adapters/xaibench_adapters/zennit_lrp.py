@@ -10,7 +10,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from xaibench.contracts import ExplainerCard
-from xaibench.errors import UsageError
+from xaibench.errors import Unsupported, UsageError
 from xaibench_adapters.deeplift import NO_RULE, PRODUCTS, moving
 from xaibench_adapters.gradients import poisoned
 
@@ -92,7 +92,7 @@ def _register(composite: Any, network: nn.Module) -> None:
     try:
         composite.register(network)
     except RuntimeError as error:
-        raise UsageError(f"lrp: {UNORDERED} ({error}). Choose integrated-gradients.") from error
+        raise Unsupported(f"lrp: {UNORDERED} ({error}). Choose integrated-gradients.") from error
 
 
 class _Entry:
@@ -126,7 +126,7 @@ class _Watched(TorchFunctionMode):
             torch.set_autocast_enabled(device, False)  # until the network's own autocast ends
         among = len(moving([*args, *kwargs.values()]))
         if (func in NO_RULE | AVERAGES and among) or (func in PRODUCTS | SUMS and among > 1):
-            raise UsageError(
+            raise Unsupported(
                 f"lrp has no rule for {getattr(func, '__name__', func)} as this network uses it. It knows "
                 "convolutions, linear layers, activations, pooling modules and the blocks of torchvision's ResNets. "
                 "Choose integrated-gradients."
@@ -139,4 +139,4 @@ def _check(logits: torch.Tensor, expected: torch.Tensor) -> None:
     finite = expected.isfinite()
     allowed = ROUNDING * expected[finite].abs().amax().clamp(min=1.0) if finite.any() else 0.0
     if ((logits.detach() - expected)[finite].abs() > allowed).any():
-        raise UsageError(f"lrp: {UNORDERED}, and then computes other logits. Choose integrated-gradients.")
+        raise Unsupported(f"lrp: {UNORDERED}, and then computes other logits. Choose integrated-gradients.")

@@ -115,6 +115,7 @@ PAPER = (
     "HMC-net: a ResNet fused hierarchical multi-scale cross-attention architecture for mammographic breast malignancy "
     "recognition incorporating explainable AI"
 )
+PROVIDED = frozenset({"gradients", "cam_layer", "attention"})
 
 
 class HMC(TrainedModel):
@@ -127,6 +128,7 @@ class HMC(TrainedModel):
         name="hmc",
         summary="HMC-Net: ResNet-50 with hierarchical self-attention and multi-scale cross-attention",
         paper=PAPER,
+        provides=PROVIDED,
     )
     imagenet = "ResNet50_Weights.IMAGENET1K_V2"  # of its trunk; the paper trains from scratch
     fresh = ("fc.", "ha1.", "ha2.", "match23.", "ca23.", "match34.", "ca34.")
@@ -159,7 +161,10 @@ class HMCHierarchical(HMC):
     """Its ablation with the self-attention of the first two stages alone."""
 
     card = ModelCard(
-        name="hmc-hierarchical", summary="HMC-Net without cross-attention: the paper's ablation", paper=PAPER
+        name="hmc-hierarchical",
+        summary="HMC-Net without cross-attention: the paper's ablation",
+        paper=PAPER,
+        provides=PROVIDED,
     )
     multiscale = False
 

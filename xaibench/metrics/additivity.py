@@ -61,6 +61,7 @@ class FaithfulnessCorrelation(_Correlation):
 
     card = MetricCard(
         name="faithfulness-correlation",
+        dear=True,
         summary="Correlation of the relevance of random sets of patches and what the output loses without them",
         paper="Evaluating and Aggregating Feature-based Model Explanations (Bhatt et al., 2020)",
         family="faithfulness",

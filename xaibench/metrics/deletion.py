@@ -48,6 +48,7 @@ class Deletion(_Curve):
 
     card = MetricCard(
         name="deletion",
+        dear=True,
         summary="Area under the output of the class as the most relevant pixels are replaced step by step",
         paper=PAPER,
         family="faithfulness",
@@ -69,6 +70,7 @@ class Insertion(_Curve):
 
     card = MetricCard(
         name="insertion",
+        dear=True,
         summary="Area under the output of the class as the most relevant pixels are shown step by step",
         paper=PAPER,
         family="faithfulness",

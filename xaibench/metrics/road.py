@@ -32,6 +32,7 @@ def _card(name: str, summary: str, **others: Any) -> MetricCard:
         curve=tuple(_inner(9).tolist()),
         curve_axis="share of pixels removed",
         profiles={"paper": {"output": "accuracy"}},
+        dear=True,
         **others,
     )
 
