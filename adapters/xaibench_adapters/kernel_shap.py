@@ -43,6 +43,7 @@ class KernelShap(Superpixels):
 
     card: ClassVar[ExplainerCard] = ExplainerCard(
         name="kernel-shap",
+        dear=True,
         summary="Shapley values of superpixels, fitted to the outputs of opposite pairs of coalitions",
         paper=PAPER
         + "; Provably Accurate Shapley Value Estimation via Leverage Score Sampling (Musco and Witter, 2024)",

@@ -47,6 +47,7 @@ class Lime(Superpixels):
 
     card: ClassVar[ExplainerCard] = ExplainerCard(
         name="lime",
+        dear=True,
         summary="Weighted ridge regression of the output on which superpixels are shown",
         paper=PAPER,
         family="surrogate",
