@@ -53,7 +53,7 @@ class Card:
     paper: str = ""
     licence: str = ""
     default: bool = True  # part of a run that names none; False: too slow for that, or a variation of another
-    dear: bool = False  # tens of passes per image: of a run that names none only where passes are cheap, not in `quick`
+    dear: bool = False  # many passes: of a run that names none only where passes are cheap, not in `quick`
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # {"quick": {"samples": 128}}: defaults
 
 

@@ -88,6 +88,7 @@ class MPRT:
                 gate=HALF,
             ),
             default=True,
+            dear=True,  # a map more of everything
             profiles={"paper": {"steps": 20}},
         ),
         "cascade",
@@ -224,6 +225,7 @@ class ClassSensitivity:
             ("target:least",),
         ),
         default=True,
+        dear=True,
     )
 
     def score(self, case: Case) -> Scores:
