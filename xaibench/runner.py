@@ -175,7 +175,7 @@ def run(request: Request, progress: Progress, argv: list[str]) -> Summary:
     environment = environment_record()
     digest = environment_digest(environment)
     store.save_environment(digest, environment)
-    record = _Record(store, request, argv, digest)
+    record = _Record(store, request, choice, argv, digest)
     summary = Summary(outcomes := [], interrupted=True)
     failures: list[str] = []
     try:
@@ -249,7 +249,7 @@ def sigterm_as_interrupt() -> Iterator[None]:
 class _Record:
     """The record of one run, rewritten whole at every change."""
 
-    def __init__(self, store: Store, request: Request, argv: list[str], environment: str) -> None:
+    def __init__(self, store: Store, request: Request, choice: Choice, argv: list[str], environment: str) -> None:
         self.store = store
         now = time.time()
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
@@ -257,6 +257,8 @@ class _Record:
         self.content: dict[str, Any] = {
             "argv": argv,
             "request": {**asdict(request), "out": str(request.out)},
+            # In full, since `default` and `all` mean other plugins elsewhere and later.
+            "chosen": {group: [plugin.reference for plugin in found] for group, found in vars(choice).items()},
             "started": now,
             "environment": environment,
             "status": "started",

@@ -139,7 +139,11 @@ class Replanned:
 
     def _requests(self) -> list[dict[str, Any]]:
         """What was asked, each request once."""
-        asked = [run["request"] for run in Store(self._folder).runs() if isinstance(run.get("request"), dict)]
+        asked = [
+            {**run["request"], **{group: ",".join(names) or "none" for group, names in run.get("chosen", {}).items()}}
+            for run in Store(self._folder).runs()
+            if isinstance(run.get("request"), dict)
+        ]
         return list({json.dumps(request, sort_keys=True): request for request in asked}.values())
 
     def _plan(self, request: dict[str, Any]) -> dict[str, Cell]:

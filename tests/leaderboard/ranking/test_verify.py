@@ -154,12 +154,23 @@ def test_maps_that_do_not_match_their_digest_are_found(folder):
 def test_what_cannot_be_planned_here_is_said_and_is_no_failure(folder):
     for path in (folder / "runs").glob("*.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
-        record["request"]["explainers"] = "no-such-explainer"
+        record["chosen"]["explainers"] = ["no-such-explainer"]
         path.write_text(json.dumps(record), encoding="utf-8")
     answer, code = verified(folder)
     assert code == 3
     assert failing(answer) == []
     assert "no-such-explainer" in next(check["detail"] for check in answer["checks"] if check["verdict"] == "cannot")
+
+
+def test_what_a_run_chose_counts_and_not_what_its_words_mean_today(folder):
+    for path in (folder / "runs").glob("*.json"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        assert record["chosen"]["metrics"] == ["iou(threshold=0.5)", "seconds"]
+        record["request"] |= {"explainers": "default", "metrics": "default"}
+        path.write_text(json.dumps(record), encoding="utf-8")
+    answer, code = verified(folder)
+    assert code == 0
+    assert {check["verdict"] for check in answer["checks"]} == {"holds"}
 
 
 def test_the_sample_is_that_of_the_seed(folder):
