@@ -20,6 +20,7 @@ from xaibench_leaderboard.page.content import Drawn, content_of
 from xaibench_leaderboard.page.gallery import gallery_of
 from xaibench_leaderboard.page.packing import pack
 from xaibench_leaderboard.page.scorecard import CITATION, answers
+from xaibench_leaderboard.remembering import uncollected
 from xaibench_leaderboard.shortcut import shortcuts_of
 from xaibench_leaderboard.standings import rankings_of
 from xaibench_leaderboard.statistics import REPLICATES
@@ -51,7 +52,9 @@ class Html:
         folder.mkdir(parents=True, exist_ok=True)
         beside = folder / f".{NAME}.{uuid.uuid4().hex}"
         pictures = gallery_of(results, boards_of(results), folder, asked=self.gallery)
-        beside.write_text(page_of(results, self.weights, pictures), encoding="utf-8", errors="replace")
+        with uncollected():
+            page = page_of(results, self.weights, pictures)
+        beside.write_text(page, encoding="utf-8", errors="replace")
         beside.replace(folder / NAME)
         return folder / NAME
 

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import functools
+import gc
 import weakref
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from xaibench.contracts import Results
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Within it the collector rests, which would look at a million small things without a cycle again and again."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def per_results(function: Callable[Concatenate[Results, P], T]) -> Callable[Concatenate[Results, P], T]:
@@ -30,7 +44,8 @@ def per_results(function: Callable[Concatenate[Results, P], T]) -> Callable[Conc
             asked[:] = [weakref.ref(results, lambda _: answers.clear())]
         key = (args, tuple(sorted(kwargs.items())))
         if key not in answers:
-            answers[key] = function(results, *args, **kwargs)
+            with uncollected():
+                answers[key] = function(results, *args, **kwargs)
         return answers[key]
 
     return remembered
