@@ -55,7 +55,7 @@ def leaf(batch):
     return batch.images.clone().requires_grad_()
 
 
-def close(maps, expected):
+def assert_close(maps, expected):
     scale = expected.abs().amax(dim=(1, 2), keepdim=True)
     assert scale.min() > 1e-3
     torch.testing.assert_close(maps / scale, expected.detach() / scale, rtol=0, atol=1e-5)
@@ -74,7 +74,7 @@ def captum_may_warn():
 )
 def test_what_arrives_at_the_pixels_is_captums(ours, batch, explainer, theirs):
     expected = theirs(Modules()).attribute(leaf(batch), target=batch.targets).abs().amax(dim=1)
-    close(explainer().explain(ours, batch), expected)
+    assert_close(explainer().explain(ours, batch), expected)
 
 
 @pytest.mark.parametrize(
@@ -86,13 +86,13 @@ def test_what_arrives_at_the_pixels_is_captums(ours, batch, explainer, theirs):
 )
 def test_contributions_are_captums(ours, batch, explainer, theirs):
     expected = theirs(Modules()).attribute(leaf(batch), target=batch.targets).sum(dim=1)
-    close(explainer.explain(ours, batch), expected)
+    assert_close(explainer.explain(ours, batch), expected)
 
 
 @pytest.mark.parametrize("shade", [0.0, 0.3])
 def test_deeplift_from_a_shade_is_captums(ours, batch, shade):
     expected = attr.DeepLift(Modules()).attribute(leaf(batch), shade, target=batch.targets).sum(dim=1)
-    close(DeepLift(shade=shade).explain(ours, batch), expected)
+    assert_close(DeepLift(shade=shade).explain(ours, batch), expected)
 
 
 @pytest.mark.parametrize("shade", [0.0, 0.3])
@@ -101,7 +101,7 @@ def test_integrated_gradients_are_captums(ours, batch, steps, shade):
     expected = attr.IntegratedGradients(Modules()).attribute(
         leaf(batch), shade, target=batch.targets, n_steps=steps, method="gausslegendre"
     )
-    close(IntegratedGradients(steps=steps, shade=shade).explain(ours, batch), expected.sum(dim=1))
+    assert_close(IntegratedGradients(steps=steps, shade=shade).explain(ours, batch), expected.sum(dim=1))
 
 
 def test_guided_gradcam_is_captums_with_bilinear_enlargement(ours, batch):
@@ -109,7 +109,7 @@ def test_guided_gradcam_is_captums_with_bilinear_enlargement(ours, batch):
     expected = attr.GuidedGradCam(network, network.body[2]).attribute(
         leaf(batch), target=batch.targets, interpolate_mode="bilinear"
     )
-    close(GuidedGradCAM().explain(ours, batch), expected.abs().amax(dim=1))
+    assert_close(GuidedGradCAM().explain(ours, batch), expected.abs().amax(dim=1))
 
 
 @pytest.mark.parametrize(("explainer", "kind"), [(SmoothGrad, "smoothgrad"), (VarGrad, "vargrad")])
@@ -127,7 +127,7 @@ def test_averages_over_noise_are_captums_of_the_same_noise(ours, batch, explaine
             leaf(batch), target=batch.targets, nt_type=kind, nt_samples=6, stdevs=0.2, abs=False
         )
     expected = expected.abs().amax(dim=1) if kind == "smoothgrad" else expected.sum(dim=1)
-    close(explainer(samples=6, noise=0.2).explain(ours, batch), expected)
+    assert_close(explainer(samples=6, noise=0.2).explain(ours, batch), expected)
 
 
 def test_deeplift_shap_is_captums_for_the_same_blank_images(ours, batch):
@@ -137,7 +137,7 @@ def test_deeplift_shap_is_captums_for_the_same_blank_images(ours, batch):
         expected = attr.DeepLiftShap(Modules()).attribute(
             leaf(batch)[image : image + 1].detach(), blanks, target=int(batch.targets[image])
         )
-        close(maps[image : image + 1], expected.sum(dim=1))
+        assert_close(maps[image : image + 1], expected.sum(dim=1))
 
 
 def test_gradient_shap_is_its_definition(ours, batch):
@@ -153,7 +153,7 @@ def test_gradient_shap_is_its_definition(ours, batch):
             point = (start + place * (end - start))[None].requires_grad_()
             total = total + attr.Saliency(network).attribute(point, int(batch.targets[i]), abs=False) * (end - start)
         expected.append((total / 4).sum(dim=1))
-    close(maps, torch.cat(expected))
+    assert_close(maps, torch.cat(expected))
 
 
 def test_gradient_shap_of_one_blank_image_without_noise_approaches_integrated_gradients(ours, batch):
