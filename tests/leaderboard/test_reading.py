@@ -143,3 +143,14 @@ def test_pictures_for_a_person_to_look_at(board, name, options):
     path = Path(os.environ["XAIBENCH_PICTURES"]) / f"{name}.png"
     board(**options).page.screenshot(path=path, full_page=True)
     assert path.stat().st_size > 10_000
+
+
+def test_a_poor_model_is_flagged_where_its_board_is_chosen_and_where_it_is_shown(board):
+    view = board()
+    names = view.page.locator("#which option").all_inner_texts()
+    flagged = [at for at, name in enumerate(names) if "poor model" in name]
+    assert len(names) == 2
+    assert ["shortcut" in names[at] for at in flagged] == [True]  # one of four images is right there
+    assert "poor" not in view.page.locator("#board").inner_text()
+    view.page.locator("#which").select_option(index=flagged[0])
+    assert "poor model" in view.page.locator("#board .flag").first.inner_text()
