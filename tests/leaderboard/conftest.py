@@ -1,6 +1,7 @@
 """Results made by hand: small enough to work every number of the leaderboard out on paper."""
 
 import shutil
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -231,6 +232,13 @@ class Visit:
         """Wait until the page has drawn itself."""
         self.page.wait_for_selector("html[data-ready]", state="attached")
         return self
+
+    def until(self, expression):
+        """Wait until something holds. Playwright's own way evaluates text inside the page, which its policy forbids."""
+        deadline = time.monotonic() + 20
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < deadline, f"in vain: {expression}"
+            self.page.wait_for_timeout(20)
 
     def go(self, address):
         """Follow a link within the page."""

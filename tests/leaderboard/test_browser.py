@@ -154,7 +154,7 @@ def test_the_back_button_undoes_a_step(board):
     head(view, "explainer").click()
     view.page.go_back()
     view.page.go_back()
-    view.page.wait_for_function("!location.hash.includes('sort')")
+    view.until("!location.hash.includes('sort')")
     assert view.names() == before
 
 
@@ -277,7 +277,7 @@ def test_a_click_on_a_number_tells_key_n_interval_version_and_command(board, res
     assert "xaibench run --tasks phantom --models resnet18 --explainers gradcam --metrics energy" in text
     view.page.keyboard.press("Escape")
     assert not panel.is_visible()
-    view.page.wait_for_function("!location.hash.includes('cell')")
+    view.until("!location.hash.includes('cell')")
 
 
 def test_what_has_no_number_says_why_behind_it_too(board):
@@ -313,7 +313,7 @@ def test_numbers_can_be_read_between_floor_and_ceiling(board):
 def test_the_table_is_copied(board, kind, start):
     view = board(permissions=["clipboard-read", "clipboard-write"])
     view.page.locator(f'[data-copy="{kind}"]').click()
-    view.page.wait_for_function("document.getElementById('said').textContent.includes('copied')")
+    view.until("document.getElementById('said').textContent.includes('copied')")
     text = view.page.evaluate("navigator.clipboard.readText()")
     assert text.startswith(start)
     assert "saliency" in text

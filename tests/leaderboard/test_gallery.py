@@ -232,7 +232,7 @@ def page(visit, run_folder, tmp_path):
 def test_the_gallery_shows_pictures_that_load_and_frames_wrong_answers(page, shown):
     view = page("#view=gallery")
     view.page.locator("[data-case] img").first.scroll_into_view_if_needed()
-    view.page.wait_for_function("document.querySelector('[data-case] img').naturalWidth > 0")
+    view.until("document.querySelector('[data-case] img').naturalWidth > 0")
     assert view.page.locator("[data-case]").count() == len(shown["cases"])
     wrong = [case["id"] for case in shown["cases"] if case["wrong"]]
     assert view.all(".case.wrong", "dataset.case") == wrong
