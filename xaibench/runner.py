@@ -258,7 +258,10 @@ class _Record:
             "argv": argv,
             "request": {**asdict(request), "out": str(request.out)},
             # In full, since `default` and `all` mean other plugins elsewhere and later.
-            "chosen": {group: [plugin.reference for plugin in found] for group, found in vars(choice).items()},
+            "chosen": {
+                group: [plugin.reference for plugin in found if isinstance(plugin, Loaded)]
+                for group, found in vars(choice).items()
+            },
             "started": now,
             "environment": environment,
             "status": "started",
