@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CORE = {
     "run": "xaibench.cli.running:run",
-    "plan": "xaibench.cli.running:plan",
+    "plan": "xaibench.cli.planning:plan",
     "list": "xaibench.cli.listing:list_plugins",
     "info": "xaibench.cli.info:info",
     "plugins": "xaibench.cli.plugins:plugins",
