@@ -6,8 +6,9 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from xaibench.checkpoints import load_checkpoint
 from xaibench.errors import UsageError
-from xaibench_models.initial import load_checkpoint, load_imagenet
+from xaibench_models.initial import load_imagenet
 from xaibench_models.recipes import checked, find
 from xaibench_models.trainer import train
 

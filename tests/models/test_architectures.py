@@ -9,12 +9,12 @@ from safetensors.torch import save_model
 from torch import nn
 from torch.nn import functional as F
 
+from xaibench.checkpoints import fill
 from xaibench.errors import UsageError
 from xaibench.isolation import isolated_randomness
 from xaibench.references import Reference, parse
 from xaibench.registry import Loaded, create, select
 from xaibench.weights import digest_of
-from xaibench_models.initial import fill
 
 # Networks that are named by what they are given are tried with a small one of their kind.
 EXAMPLES = ["torchvision:mobilenet_v3_small", "timm:resnet10t"]

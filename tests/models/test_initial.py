@@ -12,9 +12,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from xaibench.checkpoints import fill, load_checkpoint, read
 from xaibench.errors import DataError
 from xaibench_models import initial
-from xaibench_models.initial import fetch, fill, load_checkpoint, load_imagenet, read
+from xaibench_models.initial import fetch, load_imagenet
 
 
 class Net(nn.Module):
