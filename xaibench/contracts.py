@@ -299,6 +299,7 @@ class Cell:
     inputs: Mapping[str, str] = field(default_factory=dict)  # name -> key of the cells this one reads
     verdict: Status = "ok"  # unsupported or unavailable: known before anything runs
     reason: str = ""
+    part: tuple[int, int] | None = None  # only these samples are to be done here: others do the rest of the cell
 
 
 @dataclass(frozen=True)
@@ -325,7 +326,12 @@ class Engine(Protocol):
     card: Card
 
     def run(self, cells: Sequence[Cell], worker: Callable[[], Worker]) -> Iterator[Outcome]:
-        """Yield the outcome of every cell, in the order of finishing. `worker` can be pickled."""
+        """Yield the outcome of every cell, in the order of finishing. `worker` can be pickled.
+
+        Called once per stage of a run, always on the same engine. An engine that keeps something between the calls
+        has a `close()`, called at the end of the run; one that has something to say about where the work was done
+        has an `about()`, a plain mapping for the record of the run.
+        """
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,11 @@ class Workbench:
         """The samples of a shard."""
         return self._ordered(cell.references["task"], "test", cell.identity["fold"])[start:stop]
 
+    def todo(self, cell: Cell) -> list[tuple[int, int]]:
+        """The spans of a cell that are still to be done here."""
+        first, last = cell.part or (0, cell.count)
+        return [span for span in self.store.missing(cell.key, cell.count) if first <= span[0] < last]
+
     def samples(self, cell: Cell, entries: Sequence[Entry]) -> list[Sample]:
         """Decoded samples, from memory where they still are."""
         return [self._sample(cell, entry) for entry in entries]

@@ -61,7 +61,7 @@ def explain(cell: Cell, bench: Workbench) -> None:
     explainer: Explainer = bench.plugin("explainers", cell.references["explainer"]).plugin
     batcher = Batcher(bench.batch_size(cell))
     cold = not cell.identity["variant"]  # what variants cost is told nowhere
-    for span in bench.store.missing(cell.key, cell.count):
+    for span in bench.todo(cell):
         assignments = _assign(cell, bench, span)
         guard, work = bench.guard(cell), Work()
         if cold:  # the first call pays for imports, kernels and copies: one image goes ahead, unmeasured

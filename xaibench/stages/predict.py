@@ -22,7 +22,7 @@ def predict(cell: Cell, bench: Workbench) -> None:
     """Store the logits of all samples of the cell."""
     batcher = Batcher(bench.batch_size(cell))
     cold = True
-    for span in bench.store.missing(cell.key, cell.count):
+    for span in bench.todo(cell):
         entries = bench.entries(cell, *span)
         samples = bench.samples(cell, entries)
         if cold:  # the first pass of this size is slower than all that follow

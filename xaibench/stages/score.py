@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def score(cell: Cell, bench: Workbench) -> None:
     """Score and store all samples of the cell that the metric applies to."""
     metric: Metric = bench.plugin("metrics", cell.references["metric"]).plugin
-    for span in bench.store.missing(cell.key, cell.count):
+    for span in bench.todo(cell):
         bench.store.commit(cell.key, span, _score_span(cell, bench, metric, span))
 
 
