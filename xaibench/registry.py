@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import re
 import traceback
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -15,6 +17,7 @@ from xaibench.discovery import Plugin, normal
 from xaibench.errors import BrokenPlugin, UsageError, XaibenchError
 from xaibench.factories import bind, defaults, is_factory, literals, signature
 from xaibench.loading import caused, contained, described, fetch, is_file, source_digest
+from xaibench.own.making import own_model
 from xaibench.references import Reference, parse, split_list
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 ALL = "all"
 DEFAULT = "default"  # everything whose card does not say otherwise
+WITH_WEIGHTS = re.compile(r"(?P<builder>.+?:[^\W\d][\w.]*)@(?P<file>.+)")  # net.py:build@weights.pt
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,10 @@ def resolve(group: str, target: str) -> Plugin:
 
 
 def spelled_out(group: str, reference: Reference) -> Reference:
-    """Two short forms in full: `name@file` is name(checkpoint=file), `name:text` is name with its first parameter."""
+    """Short forms in full: `name@file` is name(checkpoint=file), `name:text` is name with its first parameter.
+
+    `file.py:build@file` and `module:build@file` are the first of them too.
+    """
     names = {plugin.name for plugin in plugins(group)}
     for mark in "@:":
         left, found, right = reference.target.partition(mark)
@@ -152,6 +159,8 @@ def spelled_out(group: str, reference: Reference) -> Reference:
         if parameter in reference.params:
             raise UsageError(f"{reference}: {parameter} is given twice")
         return Reference(left, {parameter: right, **reference.params})
+    if group == "models" and (given := WITH_WEIGHTS.fullmatch(reference.target)):
+        return Reference(given["builder"], {"checkpoint": given["file"], **reference.params})
     return reference
 
 
@@ -254,6 +263,11 @@ def produce(
 ) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """The plugin, its card, and its parameters with defaults."""
     who = described(plugin)
+    if plugin.group == "models":
+        name = shown(plugin, reference.target)
+        own = own_model(fetched, reference.params, who, name, functools.partial(call, plugin))
+        if own is not None:
+            return own.plugin, read_card(plugin.group, own.plugin, who), dict(own.params)
     if not is_factory(fetched):
         if reference.params:
             raise UsageError(f"{who} takes no parameters: it is no factory, but a {type(fetched).__name__}")

@@ -165,7 +165,11 @@ def _prepare(order: Order, request: Request, progress: Progress) -> Prepared:
 
     if order.model.card["trained"]:
         progress.say(f"training {order.model.label} on {order.task.label}, once: kept in {order.folder()}")
-    return prepare(order, request.device, progress.step)
+    prepared = prepare(order, request.device, progress.step)
+    if order.fold == 0 and (notes := getattr(order.model.plugin, "notes", None)):
+        for note in notes(order.task.plugin):  # what was decided for the user, who may want it otherwise
+            progress.say(f"{order.model.label} on {order.task.label}: {note}")
+    return prepared
 
 
 def run(request: Request, progress: Progress, argv: list[str]) -> Summary:

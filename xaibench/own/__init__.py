@@ -1,0 +1,1 @@
+"""What people bring that is no plugin yet: networks, and objects that live in a Python session."""
