@@ -15,8 +15,10 @@ from filelock import FileLock
 from safetensors.torch import load_model, save_model
 
 from xaibench.contracts import Workshop
+from xaibench.environment import record as environment_record
 from xaibench.errors import DataError
 from xaibench.files import write_json
+from xaibench.identity import key_of, plugin_identity, task_identity
 from xaibench.isolation import isolated_randomness
 from xaibench.orders import Order, Prepared
 from xaibench.seeds import derive
@@ -49,30 +51,58 @@ def prepare(order: Order, device: str, progress: Progress) -> Prepared:
         return order.find() or _make(order, device, progress)
 
 
+def help_to_prepare(order: Order, device: str, progress: Progress) -> None:
+    """Take part in a training that another process leads. That one holds the lock and keeps what is learned."""
+    if order.model.card["trained"] and order.find() is None:
+        _learn(order, device, progress)
+
+
 def _make(order: Order, device: str, progress: Progress) -> Prepared:
-    folder = order.folder()
-    unfinished = folder.with_name(f"{folder.name}.unfinished")
-    unfinished.mkdir(exist_ok=True)
+    network, report = _learn(order, device, progress)
+    prepared = _keep(order, network.cpu().eval(), report)
+    shutil.rmtree(_unfinished(order), ignore_errors=True)
+    return prepared
+
+
+def _unfinished(order: Order) -> Path:
+    return order.folder().with_name(f"{order.folder().name}.unfinished")
+
+
+def _learn(order: Order, device: str, progress: Progress) -> tuple[nn.Module, dict[str, Any]]:
+    """The network with the weights to keep, and the report on how they were learned."""
+    unfinished = _unfinished(order)
+    unfinished.mkdir(parents=True, exist_ok=True)
     workshop = Workshop(unfinished, device, derive("prepare", order.seed, order.fold), progress)
     network, started = build(order), time.perf_counter()
     with isolated_randomness(workshop.seed):
         report = dict(order.model.plugin.prepare(network, order.task.plugin, order.fold, workshop))
     report["preparation_seconds"] = round(time.perf_counter() - started, 3)
-    prepared = _keep(folder, network.cpu().eval(), report)
-    shutil.rmtree(unfinished, ignore_errors=True)
-    return prepared
+    return network, report
 
 
-def _keep(folder: Path, network: nn.Module, report: dict[str, Any]) -> Prepared:
+def _keep(order: Order, network: nn.Module, report: dict[str, Any]) -> Prepared:
     """Write weights and card beside, then move both into place at once."""
+    folder = order.folder()
     beside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     beside.mkdir()
     digest = digest_of(network)
     save_model(network, str(beside / "weights.safetensors"))
-    write_json(beside / "card.json", {"digest": digest, "report": plain(report)})
+    write_json(beside / "card.json", {"digest": digest, "report": plain(report), **_origin(order)})
     shutil.rmtree(folder, ignore_errors=True)  # there is one only if its card is damaged
     beside.rename(folder)
     return Prepared(digest, folder / "weights.safetensors", plain(report))
+
+
+def _origin(order: Order) -> dict[str, Any]:
+    """What a stranger must know to judge the weights: whose, learned from which data, where and with what."""
+    data = task_identity(order.task)
+    return {
+        "model": plain(plugin_identity(order.model)),
+        "data": {**plain(data), "digest": key_of(data)},
+        "fold": order.fold,
+        "seed": order.seed,
+        "environment": environment_record(),
+    }
 
 
 def plain(value: Any) -> Any:

@@ -53,8 +53,13 @@ class KeepLast(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Not behind the last batch: the end of the epoch is saved anyway."""
-        if time.monotonic() - self.saved >= self.seconds and batch_idx + 1 < trainer.num_training_batches:
+        if batch_idx + 1 < trainer.num_training_batches and self._due(trainer):
             self._save(trainer)
+
+    def _due(self, trainer: Trainer) -> bool:
+        """Processes that share a training save together, and their clocks differ: the first to ask decides."""
+        due = time.monotonic() - self.saved >= self.seconds
+        return trainer.strategy.reduce_boolean_decision(due, all=False) if trainer.world_size > 1 else due
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Lightning calls checkpoint callbacks last."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from xaibench.orders import Order
+    from xaibench_models.fleet import Fleet
     from xaibench_models.recipes import Recipe
 
 
@@ -28,6 +29,17 @@ if TYPE_CHECKING:
 @click.option("--epochs", type=click.IntRange(1), help="Fewer or more than in the recipe.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps or auto.")
+@click.option(
+    "--devices", type=click.IntRange(1), default=1, show_default=True, help="Per node; they share every batch."
+)
+@click.option(
+    "--nodes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="The same command on each, under Slurm, torchrun or with MASTER_ADDR and NODE_RANK set; they share the cache.",
+)
+@click.option("--compile", "compiled", is_flag=True, help="Compile the network first: pays for long trainings.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -45,6 +57,8 @@ def train(name: str, show: bool, as_json: bool, out: Path, **options: Any) -> No
     """
     # What follows brings torch, which `--help` must not wait for.
     from xaibench.progress import choose
+    from xaibench.weights import help_to_prepare
+    from xaibench_models.fleet import using
     from xaibench_models.recipes import find
 
     if show:
@@ -52,15 +66,38 @@ def train(name: str, show: bool, as_json: bool, out: Path, **options: Any) -> No
         return
     if not name:
         raise UsageError("say which recipe: --recipe NAME; `xaibench train --list` shows them")
-    recipe, rows = find(name), []
-    with choose("auto") as progress:
+    recipe, fleet, rows = find(name), fleet_of(options), []
+    with choose("none" if fleet.helps else "auto") as progress, using(fleet):
         for order in orders(recipe, name, options):
-            rows.append(_trained(order, options["device"], out, progress))
+            if fleet.helps:
+                help_to_prepare(order, device_of(options), progress.step)
+                continue
+            rows.append(_trained(order, device_of(options), out, progress))
             progress.say(_line(rows[-1]))
+    if fleet.helps:
+        return
     if as_json:
         click.echo(json.dumps(rows, indent=1, allow_nan=False))
     else:
         click.echo(f"to benchmark: xaibench run --models {rows[0]['model']!r} --tasks {rows[0]['task']!r}")
+
+
+def fleet_of(options: dict[str, Any]) -> Fleet:
+    """The devices asked for."""
+    from xaibench_models.fleet import Fleet
+
+    if options["devices"] > 1 and ":" in options["device"]:
+        raise UsageError(f"--devices {options['devices']} takes the first so many: leave the number off --device")
+    return Fleet(options["devices"], options["nodes"], options["compiled"])
+
+
+def device_of(options: dict[str, Any]) -> str:
+    """The kind of device, and which."""
+    import torch
+
+    if options["device"] != "auto":
+        return str(options["device"])
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def orders(recipe: Recipe, name: str, options: dict[str, Any]) -> Iterator[Order]:
@@ -94,14 +131,10 @@ def given(text: str, **params: Any) -> str:
 
 def _trained(order: Order, device: str, out: Path, progress: Any) -> dict[str, Any]:
     """One training, its curve and report."""
-    import torch
-
     from xaibench.files import write_json
     from xaibench.weights import prepare
     from xaibench_models.curves import draw
 
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     prepared = prepare(order, device, progress.step)
     folder = out / f"{order.model.name}-{order.task.name}-fold{order.fold}-seed{order.seed}"
     folder.mkdir(parents=True, exist_ok=True)

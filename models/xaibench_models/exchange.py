@@ -103,9 +103,20 @@ class Exported(_FromFile):
         answers: Answers = "logits",
     ) -> None:
         super().__init__(file, Options("", cam_layer, mean, std, channels, resize, outputs, answers))
+        if isinstance(self._network(), InBatches):  # a layer that is called several times per batch tells the last
+            self.card = replace(self.card, provides=frozenset({"gradients"}))  # type: ignore[misc]
+
+    def notes(self, task: Task) -> Iterator[str]:
+        """What the file fixes."""
+        yield from super().notes(task)
+        if isinstance(network := self._network(), InBatches):
+            yield f"{_slow(network.size)}, and CAM methods need one"
 
     def read(self, task: Task) -> nn.Module:
         """With its hierarchy of modules restored."""
+        return self._network()
+
+    def _network(self) -> nn.Module:
         try:
             program = torch.export.load(self.file)
         except (RuntimeError, ValueError, KeyError, OSError, pickle.UnpicklingError) as error:
@@ -158,7 +169,7 @@ class Onnx(_FromFile):
         yield from super().notes(task)
         seen = OnnxNetwork(self.file)
         if seen.batch:
-            yield f"the file fixes the batch at {seen.batch}: slower than one exported with a dynamic batch dimension"
+            yield _slow(seen.batch)
         if self.options.resize and task.shape[1:] != (self.options.resize,) * 2:
             yield f"images are brought to {self.options.resize} x {self.options.resize} pixels for it"
 
@@ -253,6 +264,10 @@ def _inputs(session: Any) -> str:
 def _fixed(size: object) -> int | None:
     """A size that is a number; those that vary have a name."""
     return size if isinstance(size, int) and size > 0 else None
+
+
+def _slow(batch: int) -> str:
+    return f"the file fixes the batch at {batch}: slower than one exported with a dynamic batch dimension"
 
 
 def _first_line(error: BaseException) -> str:

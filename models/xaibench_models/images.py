@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from lightning.pytorch import LightningDataModule
 
-from xaibench.errors import DataError
+from xaibench.errors import DataError, UsageError
 from xaibench.seeds import derive
 
 if TYPE_CHECKING:
@@ -40,35 +40,46 @@ def decoded(task: Task, split: Split, fold: int) -> Images:
 
 
 class TaskImages(LightningDataModule):
-    """What Lightning trains on."""
+    """What Lightning trains on. Several processes share every batch, so that the recipe's batch stays what it is."""
 
-    def __init__(self, task: Task, fold: int, recipe: Recipe, seed: int) -> None:
+    def __init__(self, task: Task, fold: int, recipe: Recipe, seed: int, processes: int = 1) -> None:
         super().__init__()
+        if recipe.batch_size < processes:
+            told = f"batches of {recipe.batch_size} images among {processes} devices"
+            raise UsageError(f"recipe {recipe.name!r} shares {told}: use fewer, or a recipe of yours with larger ones")
         self.learned, self.held_out = decoded(task, "train", fold), decoded(task, "val", fold)
-        self.recipe, self.seed = recipe, seed
+        self.recipe, self.seed, self.processes = recipe, seed, processes
+
+    @property
+    def rank(self) -> int:
+        """Which of the processes this is."""
+        return self.trainer.global_rank if self.trainer else 0
 
     def train_dataloader(self) -> TrainBatches:
         """Shuffled and augmented."""
-        return TrainBatches(self.learned, self.recipe, self.seed)
+        return TrainBatches(self.learned, self.recipe, self.seed, self.rank, self.processes)
 
     def val_dataloader(self) -> HeldOutBatches:
         """In order, as they are."""
-        return HeldOutBatches(self.held_out, self.recipe.batch_size)
+        return HeldOutBatches(self.held_out, self.recipe.batch_size, self.rank, self.processes)
 
 
 class HeldOutBatches:
-    """Every image once."""
+    """Every image once, in one of the processes. All have as many batches: they wait for each other in each."""
 
-    def __init__(self, images: Images, size: int) -> None:
-        self.images, self.size = images, size
+    def __init__(self, images: Images, size: int, rank: int = 0, processes: int = 1) -> None:
+        self.images, self.size, self.rank, self.processes = images, size, rank, processes
 
     def __len__(self) -> int:
         return -(-len(self.images.labels) // self.size)
 
     def __iter__(self) -> Iterator[Batch]:
         for start in range(0, len(self.images.labels), self.size):
-            chosen = slice(start, start + self.size)
-            yield self.images.pixels[chosen].float(), self.images.labels[chosen]
+            stop = min(start + self.size, len(self.images.labels))
+            chosen = slice(start + self.rank, stop, self.processes)
+            labels = self.images.labels[chosen]
+            # A share without images has one that does not count.
+            yield self.images.pixels[chosen if len(labels) else slice(1)].float(), labels
 
 
 class TrainBatches:
@@ -77,11 +88,12 @@ class TrainBatches:
     It can be stopped inside an epoch and gone on with: Lightning keeps `state_dict` in its checkpoints.
     """
 
-    def __init__(self, images: Images, recipe: Recipe, seed: int) -> None:
+    def __init__(self, images: Images, recipe: Recipe, seed: int, rank: int = 0, processes: int = 1) -> None:
         self.images, self.recipe, self.seed = images, recipe, seed
         counts = torch.bincount(images.labels)
         total = recipe.per_class * int((counts > 0).sum()) if recipe.per_class else len(images.labels)
-        self.size = min(recipe.batch_size, total)
+        self.rank, self.processes = rank, processes
+        self.size = max(processes, min(recipe.batch_size, total) // processes * processes)  # equal shares
         self.total, self.epoch, self.given = total, 0, 0
         self.sampler = self
 
@@ -105,7 +117,7 @@ class TrainBatches:
         order = self._order(torch.Generator().manual_seed(derive("epoch", self.seed, self.epoch)))
         begun = self.given if self.given < len(self) else 0
         for number in range(begun, len(self)):
-            chosen = order[number * self.size : (number + 1) * self.size]
+            chosen = order[number * self.size + self.rank : (number + 1) * self.size : self.processes]
             self.given = number + 1
             yield self.images.pixels[chosen].float(), self.images.labels[chosen]
 

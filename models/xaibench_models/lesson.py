@@ -35,9 +35,18 @@ class Lesson(LightningModule):
     weights: torch.Tensor | None
 
     def __init__(
-        self, network: nn.Module, classes: int, recipe: Recipe, steps: int, seed: int, head: Sequence[str] = ()
+        self,
+        network: nn.Module,
+        classes: int,
+        recipe: Recipe,
+        steps: int,
+        seed: int,
+        head: Sequence[str] = (),
+        compiled: bool = False,
     ) -> None:
         super().__init__()
+        # A function, not a module: the weights are in the checkpoint once, and under their own names.
+        self.answer = torch.compile(network.forward) if compiled else network.forward
         self.network, self.recipe, self.steps, self.seed = network, recipe, steps, seed
         self.layers = layers_of(network, head, recipe.freezing)
         if recipe.class_weights and len(recipe.class_weights) != classes:
@@ -65,15 +74,19 @@ class Lesson(LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Dropout and the like draw from the global generator: each step has its own seed, resumed or not."""
-        torch.manual_seed(derive("train", self.seed, self.global_step))
+        torch.manual_seed(self._drawn("train"))
         learning = self.layers.learning(self.recipe.freezing, self.current_epoch)
         self.learning = len(set_learning(self.network, learning))
+
+    def _drawn(self, what: str) -> int:
+        """The seed of this step; each process that shares the work has its own, the first the one it has alone."""
+        return derive(what, self.seed, self.global_step, *([self.global_rank] if self.global_rank else []))
 
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
         """One batch."""
         images, labels = batch
-        images = augmented(images, self.recipe.augmentation, derive("augment", self.seed, self.global_step))
-        logits = self.network(images).float()
+        images = augmented(images, self.recipe.augmentation, self._drawn("augment"))
+        logits = self.answer(images).float()
         loss = F.cross_entropy(logits, labels, self.weights, label_smoothing=self.recipe.label_smoothing)
         self.loss.update(loss.detach())
         self.accuracy.update(logits.detach(), labels)
@@ -83,9 +96,10 @@ class Lesson(LightningModule):
     def validation_step(self, batch: Batch, index: int) -> None:
         """One batch of held-out images."""
         images, labels = batch
-        logits = self.network(images).float()
-        self.held_out.update(logits, labels)
-        self.held_out_loss.update(F.cross_entropy(logits, labels), len(labels))
+        logits = self.answer(images).float()[: len(labels)]
+        if len(labels):  # none for a process that only keeps step with the others
+            self.held_out.update(logits, labels)
+            self.held_out_loss.update(F.cross_entropy(logits, labels), len(labels))
 
     def on_train_epoch_end(self) -> None:
         """Take stock. Of equally good epochs the later one counts: its learning rate is lower."""
@@ -97,7 +111,8 @@ class Lesson(LightningModule):
                 f"training diverged in epoch {self.current_epoch + 1}: the loss is {values['train_loss']}. "
                 f"Recipe {self.recipe.name!r} has a learning rate of {self.recipe.learning_rate}; lower it."
             )
-        self.log("watched", values[self.recipe.watch])
+        # The metrics have gathered what all processes saw, so that the mean over these is the value.
+        self.log("watched", values[self.recipe.watch], sync_dist=self.trainer.world_size > 1)
         if not self.curve or self.merit(values) >= max(map(self.merit, self.curve)):
             self.best = {name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()}
         seconds = round(time.perf_counter() - self.started, 3)

@@ -15,10 +15,12 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.flop_counter import FlopCounterMode
 
 from xaibench.allocator import keep_memory
 from xaibench_models.checkpoints import KeepLast, WholeFiles
+from xaibench_models.fleet import Fleet, current
 from xaibench_models.images import TaskImages
 from xaibench_models.lesson import Lesson
 
@@ -42,18 +44,20 @@ def train(
     Killed at any moment and called again with the same workshop, it goes on from where it was saved last, and ends
     with the same weights as if nothing had happened.
     """
+    fleet = current()
     kept, precision = keep_memory(), "bf16-mixed" if has_fast_bf16(workshop.device) else "32-true"
-    images = TaskImages(task, fold, recipe, workshop.seed)
-    lesson = Lesson(network, len(task.classes), recipe, len(images.train_dataloader()), workshop.seed, head)
+    images = TaskImages(task, fold, recipe, workshop.seed, fleet.size)
+    steps = len(images.train_dataloader())
+    lesson = Lesson(network, len(task.classes), recipe, steps, workshop.seed, head, fleet.compiled)
     last = workshop.folder / f"last-{_digest(recipe, workshop)}.ckpt"
     network.train().requires_grad_(True).to(memory_format=torch.channels_last)
     with _quiet(), _interruptible(), torch.random.fork_rng():
         callbacks = [*_stopping(recipe), Steps(workshop.progress, name), KeepLast(last)]
-        trainer = _trainer(workshop, recipe, precision, callbacks)
+        trainer = _trainer(workshop, recipe, precision, callbacks, fleet)
         trainer.fit(lesson, images, ckpt_path=last if last.exists() else None)
     network.load_state_dict(lesson.best)
     network.eval().to(memory_format=torch.contiguous_format)
-    return _report(lesson, workshop.device, precision, kept, task.shape)
+    return {**_report(lesson, workshop.device, precision, kept, task.shape), "fleet": asdict(fleet)}
 
 
 def _stopping(recipe: Recipe) -> list[Callback]:
@@ -110,22 +114,32 @@ def learned(recipe: Recipe) -> dict[str, Any]:
     return {name: value for name, value in asdict(recipe).items() if name not in BESIDE}
 
 
-def _trainer(workshop: Workshop, recipe: Recipe, precision: Any, callbacks: list[Callback]) -> Trainer:
+def _trainer(workshop: Workshop, recipe: Recipe, precision: Any, callbacks: list[Callback], fleet: Fleet) -> Trainer:
     accelerator, _, index = workshop.device.partition(":")
+    alone = fleet.size == 1
     return Trainer(
         accelerator=accelerator,
-        devices=[int(index)] if index else 1,
+        devices=[int(index)] if index else fleet.devices,
+        num_nodes=fleet.nodes,
+        strategy="auto" if alone else _shared(recipe),
+        sync_batchnorm=not alone and accelerator == "cuda",  # torch has it for no other device
         precision=precision,
         max_epochs=recipe.epochs,
         callbacks=callbacks,
-        # One process, whatever cluster we are on: the harness spreads work itself.
-        plugins=[WholeFiles(), LightningEnvironment()],
+        # One process, whatever cluster we are on, unless more are asked for: the harness spreads work itself.
+        plugins=[WholeFiles(), LightningEnvironment()] if alone else [WholeFiles()],
         default_root_dir=workshop.folder,
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
+
+
+def _shared(recipe: Recipe) -> DDPStrategy:
+    """Every device has the whole network and its share of each batch; frozen layers have no gradient to wait for."""
+    frozen = recipe.freezing.ratio > 0 or recipe.freezing.gradual
+    return DDPStrategy(find_unused_parameters=frozen)
 
 
 @contextlib.contextmanager
