@@ -64,6 +64,8 @@ def from_the_output(network: nn.Module, probe: Callable[[nn.Module], None]) -> l
     attention, follows the module which holds it.
     """
     modules = dict(network.named_modules())
+    if any(isinstance(module, torch.jit.ScriptModule) for module in modules.values()):
+        raise Unsupported("the layers of a TorchScript network cannot be told apart from outside")
     calls: dict[str, int] = {}
     with _called(modules, calls):
         probe(network)

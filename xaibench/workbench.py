@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from xaibench.contracts import Cell, Entry, Floats, Mask, Sample, Split, Task
+    from xaibench.places import Location
 
 SAMPLE_BYTES = 256 * 2**20  # decoded samples kept in memory
 
@@ -37,7 +38,7 @@ SAMPLE_BYTES = 256 * 2**20  # decoded samples kept in memory
 class Setting:
     """Where and how work is done here. Recorded, but part of no key."""
 
-    out: Path
+    out: Location
     device: str
     batch_size: int
     environment: str  # digest of the environment record
@@ -54,7 +55,8 @@ class Workbench:
         self._sample_bytes = 0
         self._classifiers: OrderedDict[str, TorchClassifier] = OrderedDict()
         self._guards: dict[str, Guard] = {}
-        self._originals: dict[str, tuple[nn.Module, list[str]]] = {}  # by weights: the network, and its layers in order
+        # By model and weights, for other code may have the same weights: the network, and its layers in order.
+        self._originals: dict[tuple[str, str], tuple[nn.Module, list[str]]] = {}
 
     @functools.cache  # noqa: B019  # a workbench lives as long as its process
     def plugin(self, group: str, reference: str) -> Loaded:
@@ -137,11 +139,11 @@ class Workbench:
 
         if not variant.spoils:
             return Unshifted(loaded()) if variant.kind == "shifted" else loaded()
-        if digest not in self._originals:
+        if (own := (order.model.reference, digest)) not in self._originals:
             self._originals.clear()
             network = loaded()
-            self._originals[digest] = (network, from_the_output(network, probe))
-        original, layers = self._originals[digest]
+            self._originals[own] = (network, from_the_output(network, probe))
+        original, layers = self._originals[own]
         return forgetful(original, layers, variant, cell.identity["seed"])
 
     def _warm_up(self, classifier: TorchClassifier, task: Task) -> None:
