@@ -25,7 +25,7 @@ from xaibench.results import load_results
 from xaibench_adapters.quantus_metrics import METRICS, Quantus, number, step
 
 TOYS = Path(__file__).parents[1] / "core" / "toy_plugins.py"
-MAKER = Path(__file__).parents[2] / "docs" / "quantus_page.py"
+MAKER = Path(__file__).parents[2] / "tools" / "xaibench_docs" / "quantus_page.py"
 # IROF fails with every numpy since 2.4, as the page says.
 RUNNING = [name for name, known in METRICS.items() if not known.unsupported and name != "IROF"]
 CHEAP = {"MonotonicityCorrelation": {"nr_samples": 3}, "FaithfulnessCorrelation": {"nr_runs": 5}}
@@ -85,7 +85,9 @@ def test_the_library_is_not_imported_to_describe_a_metric():
 
 
 def test_the_page_says_what_happens_today(page):
-    assert page.rewritten(page.PAGE.read_text()) == page.PAGE.read_text(), "run: python docs/quantus_page.py"
+    assert page.rewritten(page.PAGE.read_text()) == page.PAGE.read_text(), (
+        "run: python tools/xaibench_docs/quantus_page.py"
+    )
 
 
 @pytest.mark.parametrize("name", RUNNING)

@@ -1,4 +1,4 @@
-"""Write docs/quantus.md anew from an actual run of every metric of Quantus: `python docs/quantus_page.py`."""
+"""Write docs/quantus.md anew from an actual run of every metric of Quantus: run this file with python."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from xaibench.classifier import TorchClassifier
 from xaibench.contracts import Case
 from xaibench_adapters.quantus_metrics import METRICS, Quantus
 
-PAGE = Path(__file__).with_name("quantus.md")
-BEGIN, END = "<!-- the tables are written by docs/quantus_page.py -->", "<!-- up to here -->"
+PAGE = Path(__file__).parents[2] / "docs" / "quantus.md"
+BEGIN, END = "<!-- the tables are written by tools/xaibench_docs/quantus_page.py -->", "<!-- up to here -->"
 SIDE, CLASSES = 32, 3
 
 
