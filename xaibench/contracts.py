@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from xaibench.places import Location
+
     Floats: TypeAlias = NDArray[np.float32]
     Scores: TypeAlias = NDArray[np.float64]
     Mask: TypeAlias = NDArray[np.bool_]
@@ -373,7 +375,7 @@ class Result:
 class Results:
     """All that a report draws from: the newest cell of every row of a results folder."""
 
-    folder: Path
+    folder: Location
     predictions: tuple[Prediction, ...]
     scores: tuple[Result, ...]
     audit: Mapping[str, Mapping[str, Mapping[str, Any]]]  # task -> metric -> verdict, see `xaibench audit`

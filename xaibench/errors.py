@@ -4,6 +4,8 @@ XaibenchError
 ├── UsageError        2   an option, a reference or a parameter that cannot be
 │   └── Unsupported       what is asked of a model makes no sense for it: the cell says so, and nothing fails
 ├── DataError         2   a dataset or a results folder that is not what it should be
+│   ├── StorageError      results cannot be written or read: no space, no right, no longer there
+│   └── Damaged           stored work that is not what was written
 ├── NothingSelected   3   the selection is empty
 └── BrokenPlugin      4   a plugin asked for by name does not load
 
@@ -23,6 +25,14 @@ class UsageError(XaibenchError):
 
 class DataError(XaibenchError):
     """A dataset or a results folder that is not what it should be."""
+
+
+class StorageError(DataError):
+    """Results cannot be written or read: no space, no right, no longer there."""
+
+
+class Damaged(DataError):  # noqa: N818
+    """Stored work that is not what was written."""
 
 
 class NothingSelected(XaibenchError):  # noqa: N818  # the name reads as the message does

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -24,3 +26,37 @@ def read_json(path: Path) -> Any | None:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
         return None
+
+
+def to_json(value: Any) -> bytes:
+    """Text as it is stored. NaN is refused."""
+    return json.dumps(value, allow_nan=False, indent=1, ensure_ascii=False).encode()
+
+
+def from_json(content: bytes | None) -> Any | None:
+    """The value, or None where there is none or it is torn."""
+    try:
+        return None if content is None else json.loads(content)
+    except ValueError:  # no JSON, or no UTF-8
+        return None
+
+
+def digest(content: bytes) -> str:
+    """What tells one content from another."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def sealed(record: Mapping[str, Any]) -> bytes:
+    """A record as text that shows its own damage: its first line has the digest of all that follows."""
+    rest = to_json(record)[1:]
+    return b'{"seal": "%s",' % digest(rest).encode() + rest
+
+
+def unsealed(content: bytes | None) -> dict[str, Any] | None:
+    """The record, or None if it is torn or altered. One without a seal is older, or was rewritten by someone."""
+    record = from_json(content)
+    if content is None or not isinstance(record, dict):
+        return None
+    seal, (first, _, rest) = record.pop("seal", None), content.partition(b"\n")
+    whole = seal is None or first != b'{"seal": "%s",' % str(seal).encode() or digest(b"\n" + rest) == seal
+    return record if whole else None

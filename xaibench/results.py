@@ -5,25 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from xaibench.contracts import Prediction, Result, Results
-from xaibench.errors import DataError
-from xaibench.files import read_json
-from xaibench.store import Shard, Store, check_schema
+from xaibench.store import Shard, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
+
+    from xaibench.places import Location
 
 Row = dict[str, Any]
 
 
-def load_results(folder: Path) -> Results:
+def load_results(folder: Location) -> Results:
     """All that is in a results folder. Of rows with the same labels, the newest run's counts."""
-    store = Store(folder)
-    marker = read_json(folder / "xaibench.json")
-    if marker is None:
-        msg = f"{folder} is not a results folder; `xaibench run --out {folder}` makes one"
-        raise DataError(msg)
-    check_schema(folder, marker)
+    store = Store(folder).check()
     runs = store.runs()
     predictions = (_prediction(store, row) for row in _newest(store, (row for run in runs for row in run["subjects"])))
     scores = (_result(store, row) for row in _newest(store, _score_rows(runs)))
