@@ -12,7 +12,7 @@ import pickle
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -32,15 +32,13 @@ if TYPE_CHECKING:
 class _FromFile(OwnModel):
     """`file`: the network. The other parameters say what the file does not: see `xaibench.own.fitting.Options`."""
 
-    card: ClassVar[ModelCard]  # type: ignore[misc]  # that of its kind, whatever the file
-
     def __init__(self, file: str, options: Options) -> None:
         own = self.card
         self.file = Path(file).expanduser()
         if not self.file.is_file():
             raise UsageError(f"{own.name}: there is no file {self.file}")
         super().__init__(own.name, self.read, options, own.provides)
-        self.card = own  # type: ignore[misc]
+        self.card = own
 
     def read(self, task: Task) -> nn.Module:
         """The network as the file has it."""
@@ -76,7 +74,7 @@ class TorchScript(_FromFile):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch recommends its newer format
-                network: nn.Module = torch.jit.load(str(self.file), map_location="cpu")
+                network: nn.Module = torch.jit.load(str(self.file), map_location="cpu")  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError) as error:
             raise UsageError(f"{self.file} is no TorchScript file: {_first_line(error)}") from error
         return network
@@ -104,7 +102,7 @@ class Exported(_FromFile):
     ) -> None:
         super().__init__(file, Options("", cam_layer, mean, std, channels, resize, outputs, answers))
         if isinstance(self._network(), InBatches):  # a layer that is called several times per batch tells the last
-            self.card = replace(self.card, provides=frozenset({"gradients"}))  # type: ignore[misc]
+            self.card = replace(self.card, provides=frozenset({"gradients"}))
 
     def notes(self, task: Task) -> Iterator[str]:
         """What the file fixes."""
@@ -156,8 +154,7 @@ class Onnx(_FromFile):
     ) -> None:
         super().__init__(file, Options("", "", mean, std, channels, resize, outputs, answers))
         seen = OnnxNetwork(self.file)
-        fixed = {"resize": resize or seen.side, "channels": channels or seen.channels}
-        self.options = replace(self.options, **fixed)
+        self.options = replace(self.options, resize=resize or seen.side, channels=channels or seen.channels)
 
     def read(self, task: Task) -> nn.Module:
         """In the batches it takes."""
@@ -217,7 +214,7 @@ class InBatches(nn.Module):
         """Images [B, C, H, W] -> answers [B, ...]."""
         missing = -len(images) % self.size
         filled = torch.cat([images, images[-1:].expand(missing, -1, -1, -1)]) if missing else images
-        return torch.cat([self.network(part) for part in filled.split(self.size)])[: len(images)]
+        return torch.cat([self.network(part) for part in torch.split(filled, self.size)])[: len(images)]
 
 
 def _in_batches_of(size: int | None, network: nn.Module) -> nn.Module:

@@ -25,6 +25,8 @@ WHITE_BOX = frozenset({"gradients", "cam_layer"})
 class OwnModel:
     """A network with the weights it comes with. `make`: builds it for a task."""
 
+    card: ModelCard
+
     def __init__(
         self,
         name: str,
