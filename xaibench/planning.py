@@ -38,6 +38,7 @@ class Terms:
     sign: str = "positive"
     seed: int = 0
     limit: int | None = None
+    maps: str = "fp32"  # how exactly heatmaps are stored, and so read by metrics
 
 
 @dataclass(frozen=True)
@@ -151,9 +152,11 @@ def _explain(subject: Subject, explainer: Loaded | Broken, target: str, variant:
             "target": target,
             "variant": variant.name,
             **({"own_weights": weights.digest} if weights else {}),
+            **({} if subject.terms.maps == "fp32" else {"maps": subject.terms.maps}),
         },
         labels={
-            "explainer": label_of(explainer),
+            # Rounded maps give other numbers: rows of their own.
+            "explainer": label_of(explainer) + ("" if subject.terms.maps == "fp32" else f" [{subject.terms.maps}]"),
             "target": target,
             **({"variant": variant.name} if variant.name else {}),
         },
@@ -171,7 +174,7 @@ def _explain(subject: Subject, explainer: Loaded | Broken, target: str, variant:
 def _score(subject: Subject, metric: Loaded | Broken, maps: Mapping[str, Cell], predict: Cell) -> Cell:
     plain = maps[""]
     ruling, reason = _score_verdict(metric, [plain, *(maps[name] for name in _variants(metric))])
-    own = {name: plain.identity[name] for name in ("explainer", "target", "variant")}
+    own = {name: plain.identity[name] for name in ("explainer", "target", "variant", "maps") if name in plain.identity}
     # Not in the key of metrics that ask for no training: what they have found stays found.
     trained = {name: subject.others[name].digest for name in _variants(metric) if name in subject.others}
     own |= {"weights_of_variants": trained} if trained else {}

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 SHARD = 32
 STALE_SECONDS = 24 * 3600.0  # unfinished work older than this belongs to a process that died
-MARKER = "xaibench.json"
+MARKER, DROPPED = "xaibench.json", "dropped.json"
 NAMED = re.compile(r"(\d+)-(\d+)")
 
 
@@ -60,11 +60,19 @@ class Shard:
         values: list[Any] = self.record[name][: self.stop - self.start]
         return values
 
+    @property
+    def has_maps(self) -> bool:
+        """Whether there are maps, and they were kept."""
+        return "maps" in self.record and not self.record["maps"].get("dropped")
+
     def maps(self) -> Floats:
         """The heatmaps [stop - start, H, W], checked against the digest taken when they were written."""
         from xaibench.mapfiles import decode  # resuming a finished run reads records only, and must not pay for numpy
 
         name = f"{self.name}/{maps_file(self.record)}"
+        if not self.has_maps:
+            msg = f"{name} was not kept (--maps none); `xaibench run` with --maps exact and another --out keeps it"
+            raise DataError(msg)
         content = self.files.read(name)
         try:
             if content is None:
@@ -200,6 +208,27 @@ class Store:
 
     def _whole(self, name: str) -> bool:
         return self._sound(name, self.files.read(f"{name}/record.json"), None) is not None
+
+    # ------------------------------------------------------------------------------------- maps that need not be kept
+
+    def drop_maps(self, key: str, count: int) -> None:
+        """Remove the maps of finished shards, and say so in their records."""
+        self.files.write(DROPPED, to_json({"why": "some runs kept no maps"}))
+        for shard in filter(None, self._found(key, spans(count))):
+            if shard.has_maps:
+                record = {**shard.record, "maps": {**shard.record["maps"], "dropped": True}}
+                self.files.write(f"{shard.name}/record.json", sealed(record))
+                self.files.remove(f"{shard.name}/{maps_file(record)}")
+
+    def has_dropped(self) -> bool:
+        """Whether the maps of some cells were dropped."""
+        return self.files.size(DROPPED) is not None
+
+    def forget_dropped(self, key: str, count: int) -> None:
+        """Let the shards whose maps were dropped be missing."""
+        for shard in filter(None, self._found(key, spans(count))):
+            if "maps" in shard.record and not shard.has_maps:
+                self.files.remove(shard.name)
 
     def set_aside(self, name: str) -> None:
         """Keep a damaged shard for whoever wants to know, out of the way of the one to come."""

@@ -42,6 +42,7 @@ class Setting:
     device: str
     batch_size: int
     environment: str  # digest of the environment record
+    maps: str = "exact"  # how they are stored; see `xaibench.mapfiles`
 
 
 class Workbench:

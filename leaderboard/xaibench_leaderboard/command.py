@@ -5,20 +5,26 @@ from __future__ import annotations
 import json
 import webbrowser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from xaibench.errors import DataError
+from xaibench.errors import DataError, UsageError
+from xaibench.locations import folder_or_url, shown_as, written_there
+from xaibench.places import Url
+
+if TYPE_CHECKING:
+    from xaibench.places import Location
 
 
 @click.command()
 @click.option(
     "--results",
     "folder",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=folder_or_url,
     default=Path("xaibench-results"),
     show_default=True,
-    help="Results folder, the --out of `xaibench run`.",
+    help="Results folder or URL, the --out of `xaibench run`.",
 )
 @click.option(
     "--weights",
@@ -29,7 +35,7 @@ from xaibench.errors import DataError
 @click.option("--gallery", is_flag=True, help="Draw every board's images, whatever their licence: for your own eyes.")
 @click.option("--open", "show", is_flag=True, help="Open the HTML leaderboard in a browser.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable answer on stdout.")
-def leaderboard(folder: Path, weights: str, gallery: bool, show: bool, as_json: bool) -> None:
+def leaderboard(folder: Location, weights: str, gallery: bool, show: bool, as_json: bool) -> None:
     """Show the leaderboard of a results folder, and write it there as HTML and JSON."""
     # Here, not at the top: they bring numpy, rich and jinja2, which `--help` must not wait for.
     from xaibench.results import load_results
@@ -38,6 +44,9 @@ def leaderboard(folder: Path, weights: str, gallery: bool, show: bool, as_json: 
     from xaibench_leaderboard.table import Table
     from xaibench_leaderboard.weights import parse_weights
 
+    if show and isinstance(folder, Url):
+        msg = f"--open: {folder} is not on this machine; the page is written there, open it where it is served"
+        raise UsageError(msg)
     weighed = parse_weights(weights)
     results = load_results(folder)
     if not results.scores:
@@ -45,11 +54,13 @@ def leaderboard(folder: Path, weights: str, gallery: bool, show: bool, as_json: 
         raise DataError(msg)
     if as_json:
         click.echo(json.dumps(claims_of(results, weighed), allow_nan=False, indent=1, ensure_ascii=False))
-    else:
-        Table(weights).render(results, folder)
-        click.echo(f"json: {Claims(weights).render(results, folder)}", err=True)
-    if show or not as_json:
-        page = Html(weights, gallery).render(results, folder)
-        click.echo(f"html: {page}", err=True)
-        if show:
-            webbrowser.open(page.resolve().as_uri())
+    with written_there(folder) as place:
+        if not as_json:
+            Table(weights).render(results, place)
+            if claims := Claims(weights).render(results, place):
+                click.echo(f"json: {shown_as(claims, place, folder)}", err=True)
+        if show or not as_json:
+            page = Html(weights, gallery).render(results, place)
+            click.echo(f"html: {shown_as(page, place, folder)}", err=True)
+            if show:
+                webbrowser.open(page.resolve().as_uri())

@@ -27,6 +27,7 @@ FREE = re.compile(
     r"cc0( 1\.0)?|cc[ -]by(-sa)?[ -][1-4]\.0|mit|apache-2\.0|bsd-[23]-clause|public domain", re.IGNORECASE
 )
 PLAIN = ("xaibench.json", NAME)
+MAPS = ("maps.npy", "maps.z")
 RECORDS = ("runs", "environments", "audits")
 
 
@@ -76,9 +77,9 @@ def _sorted_out(folder: Path) -> tuple[list[Path], list[tuple[str, str]]]:
         description = Store(folder).description(cell.name) or {}
         free, why = may_pass_on(description.get("cards", {}).get("task", {}))
         for path in sorted(path for path in cell.rglob("*") if path.is_file() and not path.name.startswith(".")):
-            if path.name == "maps.npy" and not free:
+            if path.name in MAPS and not free:
                 left_out[f"heatmaps on {description.get('labels', {}).get('task', 'an unknown task')}"] = why
-            elif path.name in ("cell.json", "record.json", "trouble.json", "maps.npy"):
+            elif path.name in ("cell.json", "record.json", "trouble.json", *MAPS):
                 files.append(path)
     return files, [*left_out.items(), *_others(folder)]
 

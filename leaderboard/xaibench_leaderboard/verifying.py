@@ -171,13 +171,13 @@ class Replica:
 
     def __init__(self, store: Store, scratch: Path, device: str) -> None:
         self.original = store
-        self.store = Store(scratch).open()
+        self._scratch, self.store = scratch, Store(scratch).open()
         self._device = device
         self._worker: Worker | None = None
 
     def again(self, cell: Cell, span: tuple[int, int]) -> tuple[Shard | None, str]:
         """The shard as it comes out here; None and why if it does not."""
-        shutil.rmtree(self.store.root / "cells", ignore_errors=True)  # what an earlier check has put there
+        shutil.rmtree(self._scratch / "cells", ignore_errors=True)  # what an earlier check has put there
         for key in cell.inputs.values():
             self._link(key, None)
         self._link(cell.key, span)
@@ -200,7 +200,7 @@ class Replica:
         from xaibench.workbench import Setting
 
         if self._worker is None:
-            self._worker = CellWorker(Setting(self.store.root, self._device, 8, "verify"))
+            self._worker = CellWorker(Setting(self._scratch, self._device, 8, "verify"))
         return self._worker
 
 

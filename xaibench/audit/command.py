@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from xaibench.locations import folder_or_url
+
+if TYPE_CHECKING:
+    from xaibench.places import Location
 
 
 @click.command()
@@ -14,14 +19,14 @@ import click
 @click.option("--tasks", default="phantom", show_default=True, help="On which kind of data.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=folder_or_url,
     default=Path("xaibench-results"),
     show_default=True,
     help="Results folder to keep the verdicts in.",
 )
 @click.option("--checks", is_flag=True, help="Show every check, not only the verdicts.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable answer on stdout.")
-def audit(metrics: str, tasks: str, out: Path, checks: bool, as_json: bool) -> None:
+def audit(metrics: str, tasks: str, out: Location, checks: bool, as_json: bool) -> None:
     """Test the metrics themselves: does each rank a known truth above noise?
 
     Exit code 1 if a metric that claims quality fails.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from xaibench.classifier import TorchClassifier
     from xaibench.contracts import Cell, Explainer, Floats, Sample
+    from xaibench.mapfiles import Coding
     from xaibench.workbench import Workbench
 
 
@@ -73,7 +74,15 @@ def explain(cell: Cell, bench: Workbench) -> None:
             bench.forget_classifiers()
             msg = f"{cell.labels['explainer']} changed the model: {changed}"
             raise RuntimeError(msg)
-        bench.store.commit(cell.key, span, _record(assignments, work, bench, batcher.size), np.stack(work.maps))
+        record = _record(assignments, work, bench, batcher.size)
+        bench.store.commit(cell.key, span, record, np.stack(work.maps), _coding(cell, bench))
+
+
+def _coding(cell: Cell, bench: Workbench) -> Coding:
+    """Rounding is part of the key; packing loses nothing, and is not."""
+    if cell.identity.get("maps") == "fp16":
+        return "fp16"
+    return "packed" if bench.setting.maps == "packed" else "exact"
 
 
 def _assign(cell: Cell, bench: Workbench, span: tuple[int, int]) -> list[Assignment]:
