@@ -92,7 +92,7 @@ class Exported(_FromFile):
         self,
         file: str,
         *,
-        cam_layer: str = "",
+        cam_layer: str | None = "",
         mean: str | float = "",
         std: str | float = "",
         channels: int | None = None,

@@ -20,7 +20,6 @@ Answers = Literal["logits", "probabilities"]
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 ABSENT = "-"  # in `outputs`: a class that no output stands for
-NO_LAYER = "none"
 EDGE = 1e-6  # probabilities nearer to 0 or 1 than this count as this
 
 
@@ -32,11 +31,11 @@ class Options:
     `channels`: how many it takes, 1 or 3; grey is repeated, colour is averaged. `resize`: the side it takes.
     `outputs`: which output stands for each class, in order, counted from 0; `-` for a class that has none.
     `answers`: whether it puts out logits, or probabilities (then their log odds count).
-    `cam_layer`: what CAM methods weigh, or none. `checkpoint`: a file with its weights.
+    `cam_layer`: what CAM methods weigh; none says that there is no such layer. `checkpoint`: a file with its weights.
     """
 
     checkpoint: str = ""
-    cam_layer: str = ""
+    cam_layer: str | None = ""
     mean: str | float = ""
     std: str | float = ""
     channels: int | None = None

@@ -12,7 +12,7 @@ from xaibench.checkpoints import load_checkpoint
 from xaibench.contracts import ModelCard
 from xaibench.errors import UsageError, XaibenchError
 from xaibench.isolation import isolated_randomness
-from xaibench.own.fitting import NO_LAYER, Fitted, Options, outputs_for, plain_answer
+from xaibench.own.fitting import Fitted, Options, outputs_for, plain_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -56,7 +56,7 @@ class OwnModel:
 
     def cam_layer(self, task: Task) -> str | None:
         """The one asked for; else the last with a grid of at least 7x7."""
-        if "cam_layer" not in self.card.provides or self.options.cam_layer == NO_LAYER:
+        if "cam_layer" not in self.card.provides or self.options.cam_layer is None:
             return None
         if self.options.cam_layer:
             return f"inner.{self.options.cam_layer}"
@@ -70,7 +70,7 @@ class OwnModel:
         assert isinstance(network, Fitted)  # noqa: S101  # it is made above
         if "gradients" not in self.card.provides:
             yield "a black box: only methods that need no more than its answers can be tried on it"
-        elif "cam_layer" in self.card.provides and not self.options.cam_layer:
+        elif "cam_layer" in self.card.provides and self.options.cam_layer == "":
             layer = self.cam_layer(task)
             found = layer.removeprefix("inner.") if layer else "none found, so no CAM"
             yield f"layer for CAM methods: {found}; cam_layer=NAME takes another"
