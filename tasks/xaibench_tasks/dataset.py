@@ -17,14 +17,17 @@ from xaibench_tasks.frames import Frame, run
 from xaibench_tasks.leaks import find_leaks
 from xaibench_tasks.ledger import Ledger
 from xaibench_tasks.pictures import decode
+from xaibench_tasks.reading import channels_first, read_film
 from xaibench_tasks.records import draw
 from xaibench_tasks.splits import Splitting, assign
 from xaibench_tasks.steps import Normalise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from xaibench.contracts import Split
+    from xaibench.explaining.films import Film
     from xaibench_tasks.checking import Finding
     from xaibench_tasks.frames import Step
     from xaibench_tasks.records import Record
@@ -190,10 +193,19 @@ class Dataset:
     def prepare(self, record: Record) -> Frame:
         """Decode and prepare, channels first."""
         done = run(self.film(record), self.steps_for(record))
-        image = done.image[None] if done.image.ndim == 2 else np.moveaxis(done.image, -1, 0)
+        image = channels_first(done.image)
         if image.shape != self.shape:
             raise DataError(f"{record.image} is {image.shape} after all steps, not {self.shape}")
-        return Frame(np.ascontiguousarray(image, np.float32), done.masks, done.rescued)
+        return Frame(image, done.masks, done.rescued)
+
+    def read(self, film: Path, mask: Path | None = None) -> Film:
+        """A film from outside, prepared as those of the set are; not where the steps depend on its annotation."""
+        if type(self).steps_for is not Dataset.steps_for:
+            raise UsageError(
+                f"{self.card.name} cuts its images out by their annotation, which a film from outside has not: give a "
+                "task of whole images, or \"picture(classes='...', size=...)\" and a film that is cut already"
+            )
+        return read_film(film, mask, self.steps, self.shape, self._normalise if self.per_set else None)
 
     def rescued(self) -> int:
         """Lesions kept at one pixel among the images decoded so far."""

@@ -13,11 +13,15 @@ from xaibench.errors import DataError, UsageError
 from xaibench.seeds import derive
 from xaibench_tasks.phantom.film import Plan, draw_film
 from xaibench_tasks.phantom.patients import BENIGN, CLASSES, MALIGNANT, label_of, patient_of
+from xaibench_tasks.reading import read_film
+from xaibench_tasks.steps import Grey, Resize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from xaibench.contracts import Split
+    from xaibench.explaining.films import Film as OutsideFilm
     from xaibench_tasks.phantom.outline import View
 
 VIEWS: tuple[View, View] = ("cc", "mlo")
@@ -77,6 +81,10 @@ class Phantom:
         rng = np.random.default_rng(derive("phantom", self.seed, film.split, film.index, film.view))
         drawn = draw_film(rng, self._plan(film), self.size)
         return Sample(entry, drawn.image[None], drawn.lesions, drawn.regions)
+
+    def read(self, film: Path, mask: Path | None = None) -> OutsideFilm:
+        """A film from outside, grey and at the size of the drawn ones."""
+        return read_film(film, mask, (Grey(), Resize(self.size, self.size)), self.shape)
 
     def _entry(self, film: Film) -> Entry:
         patient = f"{self.card.name}-{film.split}-{film.index:04d}"

@@ -1,0 +1,1 @@
+"""`xaibench explain`: sheets, numbers and files for single films."""

@@ -1,0 +1,1 @@
+"""One film, one network, some explainers: no benchmark, no store."""
