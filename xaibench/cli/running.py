@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xaibench.errors import UsageError
+from xaibench.locations import folder_or_url, shown_as, written_there
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from xaibench.places import Location
     from xaibench.runner import Request, Summary
 
 INTERRUPTED = 130
@@ -78,10 +80,17 @@ OPTIONS: list[Callable[..., Any]] = [
     click.option("--audit/--no-audit", default=True, show_default=True, help="Test the metrics themselves, once."),
     click.option(
         "--out",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=folder_or_url,
         default=Path("xaibench-results"),
         show_default=True,
-        help="Results folder; an existing one is gone on with.",
+        help="Results folder, or a URL such as s3://bucket/results; an existing one is gone on with.",
+    ),
+    click.option(
+        "--maps",
+        type=click.Choice(["exact", "packed", "fp16", "none"]),
+        default="exact",
+        show_default=True,
+        help="Keep heatmaps as they are, packed without loss, rounded to 16 bits (rows of their own), or not at all.",
     ),
     click.option(
         "--config",
@@ -107,14 +116,21 @@ def make_request(options: dict[str, Any]) -> Request:
     from xaibench.planning import Terms
     from xaibench.runner import Request
 
-    device = _device(options["device"])
+    device = usable_device(options["device"])
     profile = options["profile"]
     return Request(
         models=options["models"],
         explainers=options["explainers"],
         tasks=options["tasks"],
         metrics=options["metrics"],
-        terms=Terms(options["target"], options["precision"], options["sign"], options["seed"], options["limit"]),
+        terms=Terms(
+            options["target"],
+            options["precision"],
+            options["sign"],
+            options["seed"],
+            options["limit"],
+            "fp16" if options["maps"] == "fp16" else "fp32",
+        ),
         profile=("quick" if device == "cpu" else "standard") if profile == "auto" else profile,
         references=options["references"],
         audit=options["audit"],
@@ -122,10 +138,12 @@ def make_request(options: dict[str, Any]) -> Request:
         device=device,
         batch_size=options["batch_size"],
         out=options["out"],
+        keep="exact" if options["maps"] == "fp16" else options["maps"],
     )
 
 
-def _device(name: str) -> str:
+def usable_device(name: str) -> str:
+    """The device of this name, if it works here; `auto` takes an accelerator where there is one."""
     if name == "cpu":
         return name
     import torch  # only to ask for accelerators
@@ -171,16 +189,17 @@ def _run(as_json: bool, progress: Any, options: dict[str, Any]) -> int:
     if as_json:
         click.echo(json.dumps(_answer(request, summary), indent=1))
     elif not summary.interrupted:
-        render_reports(request.out)
+        with written_there(request.out) as folder:
+            render_reports(request.out, folder)
     return summary.exit_code()
 
 
-def render_reports(folder: Path) -> None:
+def render_reports(results_folder: Location, folder: Path) -> None:
     """Whatever is registered to be shown at the end of a run. A report that fails costs nothing but itself."""
     from xaibench.registry import Broken, select
     from xaibench.results import load_results
 
-    results = load_results(folder)
+    results = load_results(results_folder)
     for report in select("reports", "all"):
         if isinstance(report, Broken):
             click.echo(f"unavailable {report.reference}: {report.error}", err=True)
@@ -191,7 +210,7 @@ def render_reports(folder: Path) -> None:
             click.echo(f"report {report.label} failed: {type(error).__name__}: {error}", err=True)
             continue
         if path is not None:
-            click.echo(f"{report.label}: {path}", err=True)
+            click.echo(f"{report.label}: {shown_as(path, folder, results_folder)}", err=True)
 
 
 def _answer(request: Request, summary: Summary) -> dict[str, Any]:
