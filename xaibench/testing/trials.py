@@ -1,0 +1,22 @@
+"""The trial of each kind of plugin, and the promises made of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from xaibench.testing import common_checks, explainer_checks, explainer_manners
+from xaibench.testing.explaining import ExplainerTrial
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xaibench.testing.subjects import Subject
+
+# Importing these modules puts their promises on the list, in this order.
+MODULES = (common_checks, explainer_checks, explainer_manners)
+TRIALS: dict[str, Callable[[Subject], Any]] = {"explainers": ExplainerTrial}
+
+
+def trial_of(subject: Subject) -> Any:
+    """What the checks of a subject's kind are given."""
+    return TRIALS[subject.kind](subject)
