@@ -15,7 +15,7 @@ from xaibench.registry import create
 CAMS = ["gradcam", "gradcam++", "xgradcam", "hirescam", "layercam", "eigencam", "dt-gradcam"]
 GRADIENTS = [
     "saliency", "input-x-gradient", "smoothgrad", "vargrad", "integrated-gradients", "gradient-shap", "blur-ig",
-    "guided-backprop", "deconvolution", "guided-gradcam", "deeplift", "deeplift-shap", "lrp",
+    "guided-ig", "guided-backprop", "deconvolution", "guided-gradcam", "deeplift", "deeplift-shap", "lrp",
 ]  # fmt: skip
 ATTENTION = ["attention-rollout", "attention-gradient", "hmc-attention"]
 ENSEMBLES = ["mean-of", "smooth"]
@@ -134,7 +134,7 @@ def test_a_constant_image_gives_finite_maps(name, batch, shade):
     assert np.isfinite(maps_of(name, network_for(name), batch)).all()
 
 
-@pytest.mark.parametrize("name", ["input-x-gradient", "integrated-gradients", "deeplift", "blur-ig"])
+@pytest.mark.parametrize("name", ["input-x-gradient", "integrated-gradients", "deeplift", "blur-ig", "guided-ig"])
 def test_a_black_image_contributes_nothing_and_its_map_is_flat(name, batch):
     batch.images[:] = 0
     assert not maps_of(name, network_for(name), batch).any()
