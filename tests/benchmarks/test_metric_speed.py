@@ -96,34 +96,38 @@ def case_of(classifier, images, maps):
     )  # fmt: skip
 
 
-def best(work, rounds):
+def seconds(work):
+    started = time.perf_counter()
     work()
-    found = []
-    for _ in range(rounds):
-        started = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - started)
-    return min(found)
+    return time.perf_counter() - started
 
 
-def bare_seconds(network, layout, precision):
-    """Seconds of one pass on ready batches of 16."""
+def in_turn(rounds, *works):
+    """The best time of each, measured in turn, so that the machine's moods hit all alike; the first round warms up."""
+    times = [[seconds(work) for work in works] for _ in range(rounds + 1)][1:]
+    return [min(column) for column in zip(*times, strict=True)]
+
+
+def bare(network, layout, precision, passes):
+    """So many passes on ready batches of 16."""
     batch = torch.rand(16, 1, SIZE, SIZE).contiguous(memory_format=layout)
 
     @torch.inference_mode()
     def work():
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
-            network(batch)
+            for start in range(0, passes, len(batch)):
+                network(batch[: min(len(batch), passes - start)])
 
-    return best(work, max(3, ROUNDS)) / len(batch)
+    return work
 
 
-def shown(benchmark, name, who, passes, bare):
-    seconds = benchmark.stats.stats.min
-    benchmark.extra_info.update(passes=passes, bare_seconds=bare, overhead=seconds / (passes * bare))
+def compared(benchmark, name, who, passes, work, plain):
+    found = benchmark.pedantic(lambda: in_turn(ROUNDS, work, plain), rounds=1)
+    mine, limit = found
+    benchmark.extra_info.update(who=who, seconds=mine, passes=passes, overhead=mine / limit)
     print(
-        f"\n{name:26} {who:9} {seconds:7.2f} s  passes {passes:5}  {1000 * seconds / passes:6.1f} ms each"
-        f"  overhead {seconds / (passes * bare):.2f}"
+        f"\n{name:26} {who:9} {mine:7.2f} s  passes {passes:5}  {1000 * mine / passes:6.1f} ms each"
+        f"  overhead {mine / limit:.2f}"
     )
 
 
@@ -133,10 +137,15 @@ def test_ours(benchmark, network, images, maps, name, precision):
     benchmark.group = name
     classifier = TorchClassifier(network, ("a", "b"), None, precision=precision)
     case, metric = case_of(classifier, images, maps), OURS[name]()
-    benchmark.pedantic(lambda: metric.score(case), setup=responses.forget, rounds=ROUNDS, warmup_rounds=1)
-    passes = classifier.counters.forward // (ROUNDS + 1)
+
+    def work():
+        responses.forget()
+        metric.score(case)
+
+    work()
+    passes = classifier.counters.forward
     folded, layout = Inference(network, precision).network(torch.rand(1, SIZE, SIZE))
-    shown(benchmark, name, f"ours {precision}", passes, bare_seconds(folded, layout, precision))
+    compared(benchmark, name, f"ours {precision}", passes, work, bare(folded, layout, precision, passes))
 
 
 @pytest.mark.parametrize("name", sorted(THEIRS))
@@ -157,12 +166,9 @@ def test_quantus(benchmark, network, images, maps, name):
             THEIRS[name]()(network, images, targets, a_batch=maps[:, None], device="cpu", batch_size=IMAGES)
 
     hook = network.register_forward_pre_hook(count)
-    try:
-        benchmark.pedantic(work, rounds=ROUNDS, warmup_rounds=1)
-    finally:
-        hook.remove()
-    bare = bare_seconds(network, torch.contiguous_format, "fp32")
-    shown(benchmark, name, "quantus", passes // (ROUNDS + 1), bare)
+    work()
+    hook.remove()
+    compared(benchmark, name, "quantus", passes, work, bare(network, torch.contiguous_format, "fp32", passes))
 
 
 def test_what_metrics_share(benchmark, network, images, maps):
