@@ -41,7 +41,7 @@ def test_a_page_holds_definition_formula_pitfalls_range_and_citation(one):
         assert text.count(f"\n{heading}\n") == 1, f"docs/{one.page} lacks {heading}"
     definition = text.split("## Definition")[1].split("\n##")[0]
     assert len(definition.split()) >= 4
-    assert fact(text, "Range") and fact(text, "Citation") and fact(text, "Version")
+    assert all(fact(text, name) for name in ("Range", "Citation", "Version"))
 
 
 @pytest.mark.parametrize("one", [one for one in EVERYTHING if one.values[0].group not in WRITTEN])
