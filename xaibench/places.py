@@ -113,7 +113,7 @@ class LocalFiles:
 
     def sweep(self, older_than: float) -> None:
         """Clear what processes left that died so many seconds ago."""
-        for leftover in (self.root / "tmp").iterdir():
+        for leftover in (self.root / "tmp").glob("*"):
             with contextlib.suppress(FileNotFoundError):  # its owner has just moved it into place
                 if time.time() - leftover.stat().st_mtime > older_than:
                     self.remove(f"tmp/{leftover.name}")
@@ -166,7 +166,7 @@ class LocalFiles:
     def _make(self, folder: str) -> None:
         """Make a folder, but never the place itself: where that has vanished, it may be a disk that is away."""
         if not (self.root / "tmp").is_dir():
-            raise FileNotFoundError(2, "the folder is not there any more")
+            raise FileNotFoundError
         os.makedirs(folder, exist_ok=True)  # noqa: PTH103
 
     def size(self, name: str) -> int | None:
@@ -211,7 +211,8 @@ class LocalFiles:
 
     def _error(self, doing: str, error: OSError) -> StorageError:
         hint = "choose another folder with --out, or make room and right there; what is finished is kept"
-        return StorageError(f"cannot {doing} {self.root}: {error.strerror or error}; {hint}")
+        what = "it is not there any more" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+        return StorageError(f"cannot {doing} {self.root}: {what}; {hint}")
 
 
 def _write(path: str, content: bytes) -> None:
