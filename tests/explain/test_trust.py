@@ -54,7 +54,7 @@ def test_calibration_is_that_of_the_same_weights_on_their_test_images(explain, f
     assert known["error"] == pytest.approx(expected)
     assert (known["accuracy"], known["images"]) == (0.75, 8)
     # Other weights: of them nothing is known.
-    _, answer, _ = explain(film, "--results", "results", model="Learns", task=films_task)
+    _, answer, _ = explain(film, "--results", "results", model="Louder", task=films_task)
     assert answer["films"][0]["calibration"] is None
     assert "not known to be calibrated" in answer["films"][0]["calibration_note"]
 

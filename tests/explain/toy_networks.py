@@ -46,6 +46,15 @@ class Learns(Halves):
         return {}
 
 
+class Louder(Halves):
+    card = ModelCard(name="louder", summary="other weights", trained=False, provides=frozenset({"gradients"}))
+
+    def build(self, task):
+        network = Sides()
+        network.scale.data.fill_(2.0)
+        return network
+
+
 class _Explainer:
     def explain(self, classifier, batch):
         return batch.images.mean(dim=1)
