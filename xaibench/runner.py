@@ -299,6 +299,8 @@ class _Record:
         for row in self.content["cells"]:
             if outcome := ends.get(row["key"]):
                 row |= {"status": outcome.status, "reason": outcome.reason}
+                if not outcome.cached:  # what it took, for the estimates of later runs
+                    row["seconds"] = round(outcome.seconds, 6)
         self.content |= {
             "status": "interrupted" if summary.interrupted else "ended",
             "counts": summary.counts(),
