@@ -55,6 +55,13 @@ def record() -> dict[str, Any]:
         "xaibench": __version__,
         "distributions": {name: origin(name) for name in distributions()},
         "libraries": {name: version(name) for name in LIBRARIES},
+        **here(),
+    }
+
+
+def here() -> dict[str, Any]:
+    """The part of the record that belongs to this process on this machine."""
+    return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "machine": machine(),

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import signal
-import sys
 import time
 import traceback
 import uuid
 from collections import Counter
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xaibench.audit.verdicts import verdicts
-from xaibench.contracts import Cell, Outcome
+from xaibench.dispatch import Dispatch, quiet_stdout
 from xaibench.environment import digest as environment_digest
 from xaibench.environment import record as environment_record
 from xaibench.errors import NothingSelected, UsageError, XaibenchError
+from xaibench.keeping import drop_maps, make_dropped_again
 from xaibench.orders import Order, Prepared
 from xaibench.planning import Choice, Subject, SubjectPlan, Terms, label_of, plan_subject, stages, variants_of
 from xaibench.registry import Broken, Loaded, create, select
@@ -30,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from xaibench.contracts import Engine, Worker
+    from xaibench.contracts import Cell, Outcome
+    from xaibench.places import Location
     from xaibench.progress import Progress
 
 UNTRAINED = Prepared("not trained yet", None)
@@ -52,7 +52,8 @@ class Request:
     engine: str = "local"
     device: str = "cpu"
     batch_size: int = 8
-    out: Path = Path("xaibench-results")
+    out: Location = Path("xaibench-results")
+    keep: str = "exact"  # what becomes of heatmaps: exact, packed, or none
 
 
 @dataclass(frozen=True)
@@ -183,13 +184,20 @@ def run(request: Request, progress: Progress, argv: list[str]) -> Summary:
     summary = Summary(outcomes := [], interrupted=True)
     failures: list[str] = []
     try:
-        with redirect_stdout(sys.stderr):  # what plugins print is not our answer
+        with quiet_stdout():  # what plugins print is not our answer
             plans = plan_all(request, choice, progress, failures)
             record.planned(plans)
             progress.start(sum(len(plan.cells()) for plan in plans))
-            for outcome in _work(request, plans, digest):
-                outcomes.append(outcome)
-                progress.finished(outcome)
+            make_dropped_again(store, plans)
+            with Dispatch(request, digest) as dispatch:
+                for outcome in dispatch.outcomes(stages(plans)):
+                    outcomes.append(outcome)
+                    progress.finished(outcome)
+                record.content["engine"] = about = dispatch.about()
+                if more := {name: value for name, value in about.items() if name != "reference"}:
+                    progress.say(f"{request.engine}: " + ", ".join(f"{name} {value}" for name, value in more.items()))
+            if request.keep == "none":
+                drop_maps(store, plans)
             if request.audit:
                 _audit(store, choice, progress)
         summary = Summary(outcomes, failures=tuple(failures))
@@ -206,34 +214,6 @@ def _audit(store: Store, choice: Choice, progress: Progress) -> None:
         if not known:
             reason = f": {verdict['reason']}" if verdict["reason"] else ""
             progress.say(f"audit of {verdict['metric']} on {verdict['task']}: {verdict['verdict']}{reason}")
-
-
-def _work(request: Request, plans: list[SubjectPlan], digest: str) -> Iterator[Outcome]:
-    store = Store(request.out)
-    for stage in stages(plans):
-        todo: list[Cell] = []
-        for cell in stage:
-            if cell.verdict != "ok":
-                yield Outcome(cell, cell.verdict, cell.reason)
-            elif not store.missing(cell.key, cell.count):
-                yield Outcome(cell, "ok", cached=True)
-            else:
-                todo.append(cell)
-        if todo:
-            engine: Engine = create("engines", request.engine).plugin
-            yield from engine.run(todo, functools.partial(_worker, request, digest))
-
-
-@functools.lru_cache(maxsize=1)
-def _worker(request: Request, digest: str) -> Worker:
-    """One worker per process, so that the stages of a run share what is loaded."""
-    # torch comes in here and not before, so that a run in which all is done ends in a moment
-    from xaibench.allocator import keep_memory
-    from xaibench.execution import CellWorker
-    from xaibench.workbench import Setting
-
-    keep_memory()
-    return CellWorker(Setting(request.out, request.device, request.batch_size, digest))
 
 
 @contextmanager

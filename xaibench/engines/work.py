@@ -1,0 +1,102 @@
+"""What is left of a stage: cells, cut into pieces where they are large, in groups that need the same network."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from xaibench.contracts import Cell, Outcome, Status
+from xaibench.store import SHARD
+from xaibench.variants import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Sequence
+
+# What a cell is whose pieces ended differently: the worst of them.
+GRAVITY: tuple[Status, ...] = ("failed", "oom", "timeout", "interrupted", "unavailable", "unsupported", "ok")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What one worker does in one go: a cell or a part of it."""
+
+    number: int  # of the cell in its stage
+    cell: Cell
+    group: Hashable
+    attempt: int = 1
+
+
+@dataclass
+class Work:
+    """The pieces that nobody has taken yet, and the ends of cells that others are still working on."""
+
+    waiting: dict[Hashable, deque[Piece]] = field(default_factory=dict)
+    taken: set[Hashable] = field(default_factory=set)
+    cells: dict[int, Cell] = field(default_factory=dict)
+    pieces_left: dict[int, int] = field(default_factory=dict)
+    ends: dict[int, list[Outcome]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, cells: Sequence[Cell], images: int) -> Work:
+        """Cells of more than `images` samples are shared out."""
+        work = cls(cells=dict(enumerate(cells)))
+        for number, cell in work.cells.items():
+            pieces = [Piece(number, part, group_of(cell)) for part in parts(cell, images)]
+            work.pieces_left[number], work.ends[number] = len(pieces), []
+            work.waiting.setdefault(group_of(cell), deque()).extend(pieces)
+        return work
+
+    def __len__(self) -> int:
+        return sum(map(len, self.waiting.values()))
+
+    def open(self) -> bool:
+        """Whether any cell has not ended."""
+        return bool(self.pieces_left)
+
+    def take(self, group: Hashable) -> Piece | None:
+        """A piece for a worker that has the network of `group`: of that group, of one nobody has begun, of any."""
+        open_groups = [name for name, pieces in self.waiting.items() if pieces]
+        if not open_groups:
+            return None
+        if group not in open_groups:
+            untouched = [name for name in open_groups if name not in self.taken]
+            group = untouched[0] if untouched else max(open_groups, key=lambda name: len(self.waiting[name]))
+        self.taken.add(group)
+        return self.waiting[group].popleft()
+
+    def again(self, pieces: Iterable[Piece]) -> None:
+        """Whoever had taken these did not come to do them."""
+        for piece in reversed(list(pieces)):
+            self.waiting[piece.group].appendleft(piece)
+
+    def ended(self, piece: Piece, outcome: Outcome) -> list[Outcome]:
+        """The outcome of the cell, if this was its last piece."""
+        self.ends[piece.number].append(outcome)
+        self.pieces_left[piece.number] -= 1
+        if self.pieces_left[piece.number]:
+            return []
+        del self.pieces_left[piece.number]
+        return [joined(self.cells[piece.number], self.ends.pop(piece.number))]
+
+
+def parts(cell: Cell, images: int) -> list[Cell]:
+    """The cell, or parts of it that begin where shards begin."""
+    size = max(images // SHARD, 1) * SHARD
+    if cell.count <= size:
+        return [cell]
+    return [replace(cell, part=(start, min(start + size, cell.count))) for start in range(0, cell.count, size)]
+
+
+def group_of(cell: Cell) -> Hashable:
+    """What a worker has loaded for this cell, so that it need not be loaded again for the next."""
+    network = parse(cell.identity.get("variant", "")).network
+    references = tuple(cell.references.get(name) for name in ("task", "model", "weights"))
+    return (*references, cell.identity["fold"], cell.identity["precision"], cell.identity["seed"], network)
+
+
+def joined(cell: Cell, ends: Sequence[Outcome]) -> Outcome:
+    """One outcome of several pieces: as bad as the worst, and as long as all together."""
+    worst = min(ends, key=lambda end: GRAVITY.index(end.status))
+    cached = all(end.cached for end in ends)
+    return Outcome(cell, worst.status, worst.reason, sum(end.seconds for end in ends), cached)
