@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from xaibench.errors import UsageError
-from xaibench.scaffold.writing import SUMMARIES, draft, write
+from xaibench.scaffold.writing import SUMMARIES, draft, must_be_new, write
 
 
 @click.command()
@@ -20,8 +20,9 @@ def new(kind: str, name: str, folder: Path | None) -> None:
 
     KIND is explainer, model, task or metric; NAME is what the plugin will be called by.
     """
-    what = draft(kind_of(kind), name)
     place = folder or Path(name)
+    must_be_new(place)
+    what = draft(kind_of(kind), name)
     written = write(what, place)
     for file in written:
         click.echo(f"wrote {file}")

@@ -98,17 +98,24 @@ def free(kind: str, name: str) -> str:
 
 def _is_free_module(name: str) -> bool:
     module = name.replace("-", "_")
-    return not keyword.iskeyword(module) and importlib.util.find_spec(module) is None
+    found = None if keyword.iskeyword(module) else importlib.util.find_spec(module)
+    # A mere folder of that name has no origin, and a module goes before it.
+    return not keyword.iskeyword(module) and (found is None or found.origin is None)
 
 
 def _article(kind: str) -> str:
     return "an" if kind == "explainer" else "a"
 
 
-def write(what: Draft, folder: Path) -> list[Path]:
-    """Write the files into a folder that does not exist yet, all of them or none."""
+def must_be_new(folder: Path) -> None:
+    """Refuse a folder that exists."""
     if folder.exists():
         raise UsageError(f"{folder} exists already; give another name, or --folder with one that does not exist")
+
+
+def write(what: Draft, folder: Path) -> list[Path]:
+    """Write the files into a folder that does not exist yet, all of them or none."""
+    must_be_new(folder)
     files = {
         "pyproject.toml": "pyproject.toml",
         "README.md": "README.md",

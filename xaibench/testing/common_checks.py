@@ -15,7 +15,7 @@ import numpy as np
 
 from xaibench import variants
 from xaibench.contracts import ExplainerNeed, MetricNeed
-from xaibench.errors import UsageError
+from xaibench.errors import UsageError, XaibenchError
 from xaibench.factories import is_factory, is_literal, signature
 from xaibench.references import UNQUOTED_TARGET
 from xaibench.testing.checks import KINDS, promise
@@ -95,9 +95,12 @@ def parameters(trial: Any) -> None:
     factory = trial.subject.factory
     if not is_factory(factory):
         raise NotAsked("it is an object, made without parameters")
+    given = _given(trial)
     for name, parameter in signature(factory).parameters.items():
         if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
             continue
+        if name in given and parameter.default is parameter.empty:
+            continue  # the plugin is called by it, as in torchvision:vgg11
         if parameter.default is parameter.empty:
             raise Broken(f"parameter {name} has no default: nobody can use the plugin by its name alone")
         if not is_literal(parameter.default):
@@ -105,6 +108,15 @@ def parameters(trial: Any) -> None:
                 f"the default of {name} is {parameter.default!r}, which no reference can spell, "
                 "so that it is missing from the record of what was run"
             )
+
+
+def _given(trial: Any) -> Mapping[str, Any]:
+    """The parameters it was made with, if it could be."""
+    try:
+        params: Mapping[str, Any] = trial.made.params
+    except XaibenchError:
+        return {}
+    return params
 
 
 @promise(*KINDS, after=("card", "works"), late=True)
