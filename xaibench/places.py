@@ -211,7 +211,11 @@ class LocalFiles:
 
     def _error(self, doing: str, error: OSError) -> StorageError:
         hint = "choose another folder with --out, or make room and right there; what is finished is kept"
-        what = "it is not there any more" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+        what = error.strerror or str(error)
+        if isinstance(error, FileNotFoundError):
+            what = "it is not there any more"
+        elif isinstance(error, NotADirectoryError | FileExistsError | IsADirectoryError):
+            what = f"{what}: {error.filename}"
         return StorageError(f"cannot {doing} {self.root}: {what}; {hint}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from xaibench.contracts import Prediction, Result, Results
-from xaibench.store import Shard, Store
+from xaibench.store import Shard, Store, cell_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,9 +69,9 @@ def _prediction(store: Store, row: Row) -> Prediction | None:
 
 def _result(store: Store, row: Row) -> Result:
     shards = store.shards(row["key"], row["count"])
-    description = store.description(row["key"]) or {"cards": row["cards"]}
-    if shards is None:
-        return _unfinished(store, row, description["cards"])
+    description = store.description(row["key"])
+    if shards is None or description is None:
+        return _unfinished(store, row, description["cards"] if description else row["cards"])
     columns = {name: _column(shards, name) for name in ("applies", "ids", "patients", "values", "flaws")}
     chosen = [index for index, applies in enumerate(columns["applies"]) if applies]
     shares = _column(shards, "lesion_share") if all("lesion_share" in shard.record for shard in shards) else []
@@ -97,6 +97,8 @@ def _unfinished(store: Store, row: Row, cards: Any) -> Result:
     status, reason = row["status"], row["reason"]
     if trouble := store.troubles(row["key"]):
         status, reason = trouble["status"], trouble["reason"]
+    if store.damaged_description(row["key"]):
+        status, reason = "failed", f"what it was is torn: remove {cell_name(row['key'])}, and run again"
     if status in ("planned", "ok"):
         status, reason = "interrupted", "not finished yet; the same command goes on with it"
     counts = {"count": row["count"], "total": row["total"]}

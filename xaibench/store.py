@@ -129,6 +129,10 @@ class Store:
         """What the key stands for."""
         return _mapping(self.files.read(f"{cell_name(key)}/cell.json"))
 
+    def damaged_description(self, key: str) -> bool:
+        """Whether it was said what the key stands for, and can no longer be read."""
+        return self.files.size(f"{cell_name(key)}/cell.json") is not None and self.description(key) is None
+
     def shard(self, key: str, start: int, stop: int) -> Shard | None:
         """The finished shard that covers these samples: the very one, or a longer one with the same start."""
         name = shard_name(key, start, stop)
@@ -140,6 +144,10 @@ class Store:
         """All shards of the first `count` samples, or None if one is missing."""
         found = list(self._found(key, spans(count)))
         return None if None in found else [shard for shard in found if shard]
+
+    def each_shard(self, key: str, count: int) -> Iterator[Shard]:
+        """The finished shards of the first `count` samples, one at a time."""
+        return filter(None, self._found(key, spans(count)))
 
     def missing(self, key: str, count: int) -> list[tuple[int, int]]:
         """The spans of samples which are still to be done."""
@@ -214,7 +222,7 @@ class Store:
     def drop_maps(self, key: str, count: int) -> None:
         """Remove the maps of finished shards, and say so in their records."""
         self.files.write(DROPPED, to_json({"why": "some runs kept no maps"}))
-        for shard in filter(None, self._found(key, spans(count))):
+        for shard in self.each_shard(key, count):
             if shard.has_maps:
                 record = {**shard.record, "maps": {**shard.record["maps"], "dropped": True}}
                 self.files.write(f"{shard.name}/record.json", sealed(record))
@@ -226,7 +234,7 @@ class Store:
 
     def forget_dropped(self, key: str, count: int) -> None:
         """Let the shards whose maps were dropped be missing."""
-        for shard in filter(None, self._found(key, spans(count))):
+        for shard in self.each_shard(key, count):
             if "maps" in shard.record and not shard.has_maps:
                 self.files.remove(shard.name)
 

@@ -13,6 +13,7 @@ import torch
 
 from xaibench.caching import cache_root
 from xaibench.classifier import TorchClassifier
+from xaibench.errors import Damaged
 from xaibench.guard import Guard
 from xaibench.identity import key_of, task_identity
 from xaibench.networks import Unshifted, forgetful, from_the_output, inside
@@ -24,14 +25,15 @@ from xaibench.variants import Variant, order_of, parse
 from xaibench.weights import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from torch import nn
 
     from xaibench.contracts import Cell, Entry, Floats, Mask, Sample, Split, Task
     from xaibench.places import Location
+    from xaibench.store import Shard
 
-SAMPLE_BYTES = 256 * 2**20  # decoded samples kept in memory
+SAMPLE_BYTES = 128 * 2**20  # decoded samples kept in memory
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,10 @@ class Workbench:
         self.setting = setting
         self.store = Store(setting.out)
         self.device = torch.device(setting.device)
-        self._samples: OrderedDict[tuple[str, str], Sample] = OrderedDict()
+        self._samples: dict[str, Sample] = {}
+        self._kept_of = ""  # the task of these
         self._sample_bytes = 0
+        self._least: dict[tuple[str, int], dict[tuple[Any, ...], float]] = {}
         self._classifiers: OrderedDict[str, TorchClassifier] = OrderedDict()
         self._guards: dict[str, Guard] = {}
         # By model and weights, for other code may have the same weights: the network, and its layers in order.
@@ -82,18 +86,43 @@ class Workbench:
         first, last = cell.part or (0, cell.count)
         return [span for span in self.store.missing(cell.key, cell.count) if first <= span[0] < last]
 
+    def set_aside_damaged(self, shards: Iterable[Shard]) -> None:
+        """Let shards whose maps are not what was written be missing, so that the next run makes them again."""
+        for shard in shards:
+            try:
+                _ = shard.has_maps and shard.maps()
+            except Damaged:
+                self.store.set_aside(shard.name)
+
+    def least_seconds(self, key: str, count: int) -> dict[tuple[Any, ...], float]:
+        """The least time per sample of a cell of predictions, by environment and device: from parts, one at a time."""
+        if (key, count) not in self._least:
+            found: dict[tuple[Any, ...], float] = {}
+            for shard in self.store.each_shard(key, count):
+                place = tuple(shard.record.get(name) for name in ("environment", "device"))
+                times = shard.column("seconds") if "seconds" in shard.record else []
+                found |= {place: min([found[place]] * (place in found) + times)} if times else {}
+            self._least = {(key, count): found}
+        return self._least[key, count]
+
     def samples(self, cell: Cell, entries: Sequence[Entry]) -> list[Sample]:
         """Decoded samples, from memory where they still are."""
         return [self._sample(cell, entry) for entry in entries]
 
     def _sample(self, cell: Cell, entry: Entry) -> Sample:
-        key = (cell.references["task"], entry.id)
-        if (sample := self._samples.get(key)) is None:
-            sample = self._samples[key] = _sealed(self.task(cell).load(entry))
-            self._sample_bytes += _size(sample)
-            while self._sample_bytes > SAMPLE_BYTES and len(self._samples) > 1:
-                self._sample_bytes -= _size(self._samples.popitem(last=False)[1])
-        self._samples.move_to_end(key)
+        """Cells go through a task in one order, again and again: what came first is kept, the rest is made each time.
+
+        The least recently used would be gone just before it is asked for again.
+        """
+        task = cell.references["task"]
+        if task != self._kept_of:
+            self._kept_of, self._sample_bytes = task, 0
+            self._samples.clear()
+        if (sample := self._samples.get(entry.id)) is None:
+            sample = _sealed(self.task(cell).load(entry))
+            if self._sample_bytes + _size(sample) <= SAMPLE_BYTES:
+                self._samples[entry.id] = sample
+                self._sample_bytes += _size(sample)
         return sample
 
     def classifier(self, cell: Cell) -> TorchClassifier:

@@ -9,7 +9,7 @@ import numpy as np
 
 from xaibench.cases import taken
 from xaibench.contracts import Case, Curved
-from xaibench.errors import Unsupported
+from xaibench.errors import Damaged, Unsupported
 from xaibench.isolation import isolated_randomness
 from xaibench.normalise import invalid, normalise
 from xaibench.seeds import derive
@@ -30,12 +30,20 @@ def score(cell: Cell, bench: Workbench) -> None:
     """Score and store all samples of the cell that the metric applies to."""
     metric: Metric = bench.plugin("metrics", cell.references["metric"]).plugin
     for span in bench.todo(cell):
-        bench.store.commit(cell.key, span, _score_span(cell, bench, metric, span))
+        shards = {name: _input(bench, cell, name, span) for name in cell.inputs}
+        try:
+            record = _score_span(cell, bench, metric, span, shards)
+        except Damaged as error:
+            bench.set_aside_damaged(shards.values())
+            msg = "a file of heatmaps is not what was written: it is set aside, and the same command makes it again"
+            raise Damaged(msg) from error
+        bench.store.commit(cell.key, span, record)
 
 
-def _score_span(cell: Cell, bench: Workbench, metric: Metric, span: tuple[int, int]) -> dict[str, Any]:
+def _score_span(
+    cell: Cell, bench: Workbench, metric: Metric, span: tuple[int, int], shards: dict[str, Shard]
+) -> dict[str, Any]:
     card = cell.cards["metric"]
-    shards = {name: _input(bench, cell, name, span) for name in cell.inputs}
     samples = bench.samples(cell, bench.entries(cell, *span))
     flaws = _flaws(cell, shards)
     applies = [applicable(card, sample) for sample in samples]
@@ -190,11 +198,9 @@ def _bare_seconds(cell: Cell, bench: Workbench, shards: dict[str, Shard], count:
     """The least time per sample of any pass of the predictions; None if the maps were made elsewhere than these."""
     if cell.cards["metric"]["family"] != "cost":
         return None
-    place = [shards["maps"].record.get(name) for name in ("environment", "device")]
-    predicted = bench.store.shards(cell.inputs["prediction"], cell.count) or []
-    here = [shard for shard in predicted if [shard.record.get(name) for name in ("environment", "device")] == place]
-    times = [seconds for shard in here if "seconds" in shard.record for seconds in shard.column("seconds")]
-    return np.full(count, min(times)) if times else None
+    place = tuple(shards["maps"].record.get(name) for name in ("environment", "device"))
+    least = bench.least_seconds(cell.inputs["prediction"], cell.count).get(place)
+    return None if least is None else np.full(count, least)
 
 
 def _column(shard: Shard, name: str, rows: list[int]) -> Scores:
