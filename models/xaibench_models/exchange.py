@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import warnings
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,6 +116,8 @@ class Exported(_FromFile):
         return self._network()
 
     def _network(self) -> nn.Module:
+        if not zipfile.is_zipfile(self.file):  # torch would tell it at length
+            raise UsageError(f"{self.file} was not saved by torch.export.save")
         try:
             program = torch.export.load(self.file)
         except (RuntimeError, ValueError, KeyError, OSError, pickle.UnpicklingError) as error:

@@ -1,6 +1,5 @@
 """Networks that are no plugins: what is made of them, what they are told, and how mistakes are."""
 
-import math
 import re
 
 import pytest

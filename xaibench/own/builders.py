@@ -36,6 +36,11 @@ def keywords(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return {name: one for name, one in signature(builder).parameters.items() if one.kind in KEYWORD}
 
 
+def takes_anything(builder: Callable[..., Any]) -> bool:
+    """Whether parameters of any name can be given."""
+    return any(one.kind is one.VAR_KEYWORD for one in signature(builder).parameters.values())
+
+
 def required(builder: Callable[..., Any], given: Mapping[str, Any]) -> list[str]:
     """Parameters without a default that nobody has given."""
     return [name for name, one in keywords(builder).items() if one.default is one.empty and name not in given]

@@ -152,8 +152,9 @@ def outputs_for(count: int, options: Options, classes: Sequence[str], who: str, 
         return (None, 0)
     raise UsageError(
         f"{who} has {count} output{'s' * (count != 1)}, but task {task} has {len(classes)} classes "
-        f"({', '.join(classes)}). Build it with as many, or say which output stands for each class, in this order, "
-        f'as in outputs="{_example(len(classes))}" (counted from 0; - for a class that none stands for)'
+        f"({', '.join(classes)}). Build it with as many (num_classes={len(classes)}, if it takes that), or say which "
+        f'output stands for each class, in this order, as in outputs="{_example(len(classes))}" (counted from 0; - for '
+        "a class that none stands for)"
     )
 
 

@@ -18,6 +18,7 @@ from xaibench.own.builders import (
     keywords,
     required,
     surely_builds,
+    takes_anything,
     told,
 )
 
@@ -54,7 +55,8 @@ def own_model(fetched: Any, given: Mapping[str, Value], who: str, name: str, cal
     if not surely_builds(fetched, own) and (required(fetched, own) or not is_network(_looked_at(fetched, own, call))):
         return None
     _refuse(fetched, own, options, who)
-    fitted = {key: fit(value, keywords(fetched)[key].annotation, key, who) for key, value in own.items()}
+    known = keywords(fetched)
+    fitted = {key: fit(value, known[key].annotation, key, who) if key in known else value for key, value in own.items()}
     params = {key: value for key, value in literals(defaults(fetched)).items() if key not in TOLD}
     return _made(who, name, lambda task: _built(fetched, fitted, task, who, call), options, params | fitted)
 
@@ -90,9 +92,9 @@ def option_names() -> list[str]:
 
 def _split(builder: Callable[..., Any], given: Mapping[str, Value]) -> tuple[dict[str, Value], dict[str, Value]]:
     """What the builder takes itself, and what is said of the network; `cam_layer_` is ours where it has a cam_layer."""
-    known = keywords(builder)
-    own = {name: value for name, value in given.items() if name in known}
-    return own, {name: value for name, value in given.items() if name not in known}
+    known, options = keywords(builder), option_names() if takes_anything(builder) else list(given)
+    own = {name: value for name, value in given.items() if name in known or name.removesuffix("_") not in options}
+    return own, {name: value for name, value in given.items() if name not in own}
 
 
 def _looked_at(builder: Callable[..., Any], own: Mapping[str, Value], call: Call) -> Any:
