@@ -80,6 +80,8 @@ class ExplainerCard(Card):
     class_sensitive: bool = True
     additive: bool = False  # the raw map adds up to what the logit of the class gains over a black image
     reference: Literal["", "floor", "ceiling"] = ""  # floors and ceilings are on every board and are never ranked
+    precomputed: bool = False  # maps made before: there are no variants of them, and what they cost is not known
+    model: str = ""  # the label of the one model whose maps they are; "": any
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+from xaibench.errors import DataError
+from xaibench.files import write_json
 from xaibench.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from xaibench.contracts import Floats
@@ -60,3 +65,41 @@ def _read(store: Store, row: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[
     ids = tuple(name for shard in shards for name in shard.column("ids"))
     targets = tuple(target for shard in shards for target in shard.column("targets"))
     return ids, targets, np.concatenate([shard.maps() for shard in shards])
+
+
+def export_maps(folder: Path, out: Path) -> list[Path]:
+    """Write all maps of a results folder as files that `--explainers maps:FOLDER` reads; returns their folders.
+
+    out/TASK/MODEL/EXPLAINER[, target and whatever else differs]/IMAGE.npy, with index.csv (id, file, target) and
+    maps.json, which says whose maps they are.
+    """
+    every = list(heatmaps_of(folder))
+    if not every:
+        raise DataError(f"{folder} holds no finished maps; `xaibench run --out {folder}` makes them")
+    varying = [name for name in ("fold", "precision", "target") if len({one.labels[name] for one in every}) > 1]
+    return [_export(one, out, varying) for one in every]
+
+
+def _export(one: Heatmaps, out: Path, varying: Sequence[str]) -> Path:
+    import numpy as np
+
+    last = ", ".join([one.labels["explainer"], *(f"{name} {one.labels[name]}" for name in varying)])
+    folder = out / _safe(one.labels["task"]) / _safe(one.labels["model"]) / _safe(last)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "index.csv").open("w", encoding="utf-8", newline="") as stream:
+        table = csv.writer(stream)
+        table.writerow(("id", "file", "target"))
+        for name, target, values in zip(one.ids, one.targets, one.maps, strict=True):
+            file = f"{_safe(name)}.npy"
+            np.save(folder / file, values, allow_pickle=False)
+            table.writerow((name, file, one.classes[target]))
+    write_json(folder / "maps.json", dict(one.labels))
+    return folder
+
+
+def _safe(name: str) -> str:
+    """A name for a file, on any system; what is long or odd keeps its beginning and gets a digest."""
+    plain = quote(name, safe=" ,()=+@")
+    if len(plain) <= 100 and plain.strip(". ") == plain:
+        return plain
+    return f"{plain[:60].strip('. ')}-{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}"

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from xaibench.registry import Loaded
 
 _FINGERPRINTS: dict[int, tuple[Any, str]] = {}  # the task is held, so that its id stays its own
-FILES = {"checkpoint", "recipe", "weights"}  # parameters that may name one
+FILES = {"checkpoint", "file", "recipe", "weights"}  # parameters that may name one
+FOLDER = "folder"  # the parameter that names where an explainer reads, if it has a fingerprint of what is there
 KEY_VERSION = 1  # raise it when the meaning of an identity changes; old results then keep their old keys
 
 
@@ -34,11 +35,18 @@ def plugin_identity(loaded: Loaded) -> dict[str, Any]:
 
     Of a file that it is given the content counts, wherever it lies.
     """
+    if loaded.group == "explainers" and hasattr(loaded.plugin, "fingerprint"):
+        params = {name: value for name, value in loaded.params.items() if name != FOLDER}
+        return {**_identity(loaded, params), "content": loaded.plugin.fingerprint()}
+    return _identity(loaded, loaded.params)
+
+
+def _identity(loaded: Loaded, params: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": loaded.name,
         "distribution": loaded.distribution,
         "version": loaded.card["version"],
-        "params": {name: _content(value) if name in FILES else value for name, value in loaded.params.items()},
+        "params": {name: _content(value) if name in FILES else value for name, value in params.items()},
         "source": loaded.source,
     }
 

@@ -200,6 +200,8 @@ def _score_verdict(metric: Loaded | Broken, maps: Sequence[Cell]) -> tuple[Statu
     if isinstance(metric, Broken):
         return "unavailable", metric.error
     explainer = maps[0].cards["explainer"]
+    if explainer.get("precomputed") and metric.card["family"] == "cost":
+        return "unsupported", f"{explainer['name']} were made before: what they cost is not known"
     if maps[0].verdict == "ok" and "additive" in metric.card["needs"] and not explainer["additive"]:
         return "unsupported", f"the maps of {explainer['name']} do not promise to add up to anything"
     return next(((cell.verdict, cell.reason) for cell in maps if cell.verdict != "ok"), ("ok", ""))
@@ -224,6 +226,10 @@ def explain_verdict(
     """Whether this explainer can be tried on this model at all, and so varied."""
     if isinstance(explainer, Broken):
         return "unavailable", explainer.error
+    if (only := explainer.card["model"]) and only != model.label:
+        return "unsupported", f"these maps are of {only}"
+    if explainer.card["precomputed"] and variant.name:
+        return "unsupported", f"{explainer.name} were made before: there are no others ({variant.name})"
     available = {*model.card["provides"], "masks", "prior"}
     if lacking := sorted(set(explainer.card["needs"]) - available):
         return "unsupported", f"{model.name} has no {' and no '.join(lacking)}"

@@ -150,10 +150,26 @@ def _prepared(order: Order, request: Request, progress: Progress, train: bool) -
     return order.find() or (_prepare(order, request, progress) if ready else UNTRAINED)
 
 
+def _tell(choice: Choice, progress: Progress) -> None:
+    """What explainers have to say of tasks before they begin."""
+    for task in choice.tasks:
+        for explainer in choice.explainers:
+            if isinstance(task, Loaded) and isinstance(explainer, Loaded):
+                _say_notes(explainer, task, progress)
+
+
+def _say_notes(plugin: Loaded, task: Loaded, progress: Progress) -> None:
+    """What a plugin has decided for the user, who may want it otherwise; few have anything to say."""
+    if notes := getattr(plugin.plugin, "notes", None):
+        for note in notes(task.plugin):
+            progress.say(f"{plugin.label} on {task.label}: {note}")
+
+
 def plan_all(
     request: Request, choice: Choice, progress: Progress, failures: list[str], *, train: bool = True
 ) -> list[SubjectPlan]:
     """The cells of all subjects."""
+    _tell(choice, progress)
     plans = [plan_subject(subject, choice) for subject in subjects(request, choice, progress, failures, train=train)]
     if not failures and not any(plan.predict.count for plan in plans):
         msg = "no model, or no test image, is left to work on; `xaibench list` shows what is broken"
@@ -167,9 +183,8 @@ def _prepare(order: Order, request: Request, progress: Progress) -> Prepared:
     if order.model.card["trained"]:
         progress.say(f"training {order.model.label} on {order.task.label}, once: kept in {order.folder()}")
     prepared = prepare(order, request.device, progress.step)
-    if order.fold == 0 and (notes := getattr(order.model.plugin, "notes", None)):
-        for note in notes(order.task.plugin):  # what was decided for the user, who may want it otherwise
-            progress.say(f"{order.model.label} on {order.task.label}: {note}")
+    if order.fold == 0:
+        _say_notes(order.model, order.task, progress)
     return prepared
 
 

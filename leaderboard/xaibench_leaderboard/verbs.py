@@ -22,16 +22,22 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Machine-readable
 
 @click.command()
 @click.argument("folder", type=FOLDER)
-@click.option("--format", "kinds", type=click.Choice(FORMATS), multiple=True, required=True, help="May be repeated.")
+@click.option("--format", "kinds", type=click.Choice(FORMATS), multiple=True, help="May be repeated.")
 @click.option("--out", type=FOLDER, help="Where to write; the results folder itself if not given.")
 @click.option("--weights", default="", metavar="FAMILY=NUMBER,...", help="How much families count in the mean rank.")
-def export(folder: Path, kinds: tuple[str, ...], out: Path | None, weights: str) -> None:
-    """Write the leaderboard of a results folder as CSV, Parquet, Markdown, LaTeX or Every Eval Ever."""
+@click.option("--maps", type=FOLDER, help="Write the heatmaps here, as `--explainers maps:FOLDER` reads them.")
+def export(folder: Path, kinds: tuple[str, ...], out: Path | None, weights: str, maps: Path | None) -> None:
+    """Write the leaderboard of a results folder as CSV, Parquet, Markdown, LaTeX or Every Eval Ever, or its maps."""
+    from xaibench.heatmaps import export_maps
     from xaibench.results import load_results
     from xaibench_leaderboard.exports import export as write
     from xaibench_leaderboard.weights import parse_weights
 
+    if not kinds and maps is None:
+        raise click.UsageError(f"say what to write: --format ({', '.join(FORMATS)}), or --maps FOLDER")
     weighed, results = parse_weights(weights), load_results(folder)
+    for written in export_maps(folder, maps) if maps else ():
+        click.echo(f"maps: {written}")
     for kind in kinds:
         click.echo(f"{kind}: {write(results, kind, out or folder, weighed)}")
 
@@ -39,25 +45,28 @@ def export(folder: Path, kinds: tuple[str, ...], out: Path | None, weights: str)
 @click.command(
     epilog="Exit codes: 0 what was checked holds, 1 something does not, 2 usage, 3 nothing could be recomputed here."
 )
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--sample", type=click.IntRange(0), default=5, show_default=True, help="How many scores to recompute.")
 @click.option("--all", "everything", is_flag=True, help="Recompute every score and map.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which ones are sampled.")
 @click.option("--cell", "keys", multiple=True, help="Recompute the score of this key; may be repeated.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1 or mps.")
+@click.option("--trust", is_flag=True, help="Run code that the folder names by file or module, too.")
 @AS_JSON
 def verify(
-    folder: Path, sample: int, everything: bool, seed: int, keys: tuple[str, ...], device: str, as_json: bool
+    folder: Path, sample: int, everything: bool, seed: int, keys: tuple[str, ...], device: str, trust: bool, as_json: bool
 ) -> None:
-    """Recompute a sample of a results folder from its maps and models: do the claims in results.json hold?"""
+    """Recompute a sample of a results folder (or archive): do the claims in results.json hold?"""
+    from xaibench_leaderboard.archives import unpacked
     from xaibench_leaderboard.verifying import Scope, exit_code
     from xaibench_leaderboard.verifying import verify as check_all
 
     checks: list[Check] = []
-    for check in check_all(folder, Scope(None if everything else sample, seed, keys, device)):
-        checks.append(check)
-        if not as_json:
-            click.echo(_check(check))
+    with unpacked(folder) as place:
+        for check in check_all(place, Scope(None if everything else sample, seed, keys, device, trust)):
+            checks.append(check)
+            if not as_json:
+                click.echo(_check(check))
     code = exit_code(checks)
     if as_json:
         _echo({"exit_code": code, "checks": [asdict(check) for check in checks]})
