@@ -98,7 +98,7 @@ class Nothing:
 
     def __init__(self, number: int = 0):
         self.card = MetricCard(
-            name=f"nothing-{number}", summary="", family="cost", higher_is_better=True, claims_quality=False
+            name=f"nothing-{number}", summary="", family="complexity", higher_is_better=True, claims_quality=False
         )
 
     def score(self, case):
