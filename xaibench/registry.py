@@ -6,6 +6,8 @@ import difflib
 import functools
 import re
 import traceback
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -21,10 +23,11 @@ from xaibench.own.making import own_model
 from xaibench.references import Reference, parse, split_list
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from xaibench.references import Value
 
+_INSTALLED_ONLY: ContextVar[str] = ContextVar("installed_only", default="")
 ALL = "all"
 DEFAULT = "default"  # everything whose card does not say otherwise
 WITH_WEIGHTS = re.compile(r"(?P<builder>.+?:[^\W\d][\w.]*)@(?P<file>.+)")  # net.py:build@weights.pt
@@ -57,6 +60,16 @@ class Broken:
     version: str
     error: str  # type and text of the cause, in one line
     traceback: str = field(repr=False, default="")
+
+
+@contextmanager
+def installed_only(why: str) -> Iterator[None]:
+    """Within it no code is run that a reference names by file or module, however deep inside: what strangers wrote."""
+    token = _INSTALLED_ONLY.set(why)
+    try:
+        yield
+    finally:
+        _INSTALLED_ONLY.reset(token)
 
 
 def plugins(group: str) -> list[Plugin]:
@@ -186,6 +199,8 @@ def is_called(plugin: Plugin, distribution: str, name: str) -> bool:
 
 def unpackaged(group: str, module: str, attribute: str, target: str) -> Plugin:
     """A plugin of no distribution: `path/to/file.py:Class` or `package.module:factory`."""
+    if why := _INSTALLED_ONLY.get():
+        raise UsageError(f"{target!r} is no installed plugin, and {why}")
     if module and attribute and is_file(module):
         path = Path(module).expanduser().resolve()
         if not path.is_file():

@@ -11,7 +11,7 @@ from xaibench import references
 from xaibench.errors import XaibenchError
 from xaibench.identity import key_of, task_identity
 from xaibench.normalise import invalid, normalise
-from xaibench.registry import create, plugins
+from xaibench.registry import create, installed_only, plugins
 from xaibench.store import SHARD, Store
 from xaibench_leaderboard.page.thumbnails import shrunk
 
@@ -28,7 +28,7 @@ def task_of(store: Store, identity: Mapping[str, Any]) -> Task | None:
     Only installed plugins are made: a folder that someone sent must not have its own code run by being looked at.
     """
     for text in _spellings(store, identity):
-        with contextlib.suppress(XaibenchError):
+        with contextlib.suppress(XaibenchError), installed_only("a results folder names it"):
             loaded = create("tasks", text)
             if task_identity(loaded) == identity:
                 task: Task = loaded.plugin
