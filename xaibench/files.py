@@ -24,7 +24,7 @@ def read_json(path: Path) -> Any | None:
     """The value in `path`, or None where there is none or it is torn."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -44,7 +44,7 @@ def from_json(content: bytes | None) -> Any | None:
     """The value, or None where there is none or it is torn."""
     try:
         return None if content is None else json.loads(content)
-    except ValueError:  # no JSON, or no UTF-8
+    except (ValueError, RecursionError):  # no JSON, or no UTF-8, or nested without end
         return None
 
 

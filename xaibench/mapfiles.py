@@ -52,7 +52,7 @@ def decode(content: bytes, facts: Mapping[str, Any]) -> Floats:
         raise Damaged("is not what was written")
     try:
         return _decoded(content, facts)
-    except (ValueError, zlib.error) as error:  # a stranger's file, whose digest fits
+    except (ValueError, zlib.error, MemoryError, OverflowError) as error:  # a stranger's file, whose digest fits
         raise Damaged(f"does not hold the maps that its record tells of ({error})") from error
 
 

@@ -314,7 +314,10 @@ def spans(count: int) -> list[tuple[int, int]]:
 
 
 def cell_name(key: str) -> str:
-    """Where a cell lives in a results folder."""
+    """Where a cell lives in a results folder. Keys come from records that a stranger may have written."""
+    if not re.fullmatch(r"[\w-]+", key):
+        msg = f"{key!r} is no key of a cell: the records of this folder were not written by xaibench"
+        raise DataError(msg)
     return f"cells/{key[:2]}/{key}"
 
 
@@ -324,8 +327,9 @@ def shard_name(key: str, start: int, stop: int) -> str:
 
 
 def maps_file(record: Mapping[str, Any]) -> str:
-    """The file that holds the maps of a shard."""
-    return str(record["maps"].get("file", "maps.npy"))
+    """The file that holds the maps of a shard, which lies in its folder whatever a record says."""
+    name = str(record["maps"].get("file", "maps.npy"))
+    return name if re.fullmatch(r"[\w-]+(\.[\w-]+)*", name) else "maps.npy"
 
 
 def _candidates(files: Mapping[str, int]) -> dict[int, list[tuple[int, str]]]:
