@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from xaibench.errors import DataError, UsageError
 from xaibench.files import read_json
 from xaibench.store import Store, check_schema
+from xaibench_leaderboard.links import refuse_links
 from xaibench_leaderboard.verifying import compare_scores
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def _check(folders: Sequence[Path], out: Path) -> None:
             msg = f"{folder} is not a results folder; `xaibench run --out {folder}` makes one"
             raise DataError(msg)
         check_schema(folder, marker)
+        refuse_links(folder)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         msg = f"--out {out}: it is there already and not empty; name a new folder"
         raise UsageError(msg)

@@ -16,6 +16,7 @@ from xaibench.errors import DataError, UsageError
 from xaibench.files import read_json
 from xaibench.store import Store, check_schema
 from xaibench_leaderboard.claims import NAME
+from xaibench_leaderboard.links import refuse_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +61,7 @@ def _check(folder: Path, archive: Path) -> None:
         msg = f"{folder} is not a results folder; `xaibench run --out {folder}` makes one"
         raise DataError(msg)
     check_schema(folder, marker)
+    refuse_links(folder)
     if not (folder / NAME).exists():
         msg = f"{folder} holds no {NAME}; `xaibench leaderboard --results {folder}` writes the claims to be sent"
         raise DataError(msg)
