@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,8 +101,8 @@ class Workbench:
             found: dict[tuple[Any, ...], float] = {}
             for shard in self.store.each_shard(key, count):
                 place = tuple(shard.record.get(name) for name in ("environment", "device"))
-                times = shard.column("seconds") if "seconds" in shard.record else []
-                found |= {place: min([found[place]] * (place in found) + times)} if times else {}
+                if "seconds" in shard.record:  # older ones have none
+                    found[place] = min([*shard.column("seconds"), found.get(place, math.inf)])
             self._least = {(key, count): found}
         return self._least[key, count]
 
