@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -57,6 +59,38 @@ def check(task: str, path: str | None, as_json: bool) -> None:
     report = examine(task, path or "")
     click.echo(json.dumps(report.plain(), indent=1) if as_json else as_text(report))
     raise SystemExit(report.exit_code())
+
+
+@data.command()
+@click.argument("task")
+@click.option(
+    "--to", "place", type=click.Path(path_type=Path, file_okay=False), help="Folder. [default: $XAIBENCH_DATA/TASK]"
+)
+@click.option("--accept-licence", is_flag=True, help="You have read the licence that is printed: download.")
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable answer on stdout.")
+def fetch(task: str, place: Path | None, accept_licence: bool, as_json: bool) -> None:
+    """Say where the data of TASK are to be had, under which licence, and where to put them.
+
+    With --accept-licence, what is open to anyone is downloaded and then checked; an interrupted download is gone on
+    with. Exits with 2 if the data cannot be fetched or used.
+    """
+    # What reads images is imported here so that `xaibench --help` does not wait for it.
+    from xaibench_tasks.examination import as_text, examine
+    from xaibench_tasks.fetching import advice_on, download
+
+    advice = advice_on(task)
+    folder = place or Path(os.environ.get("XAIBENCH_DATA") or "xaibench-data", advice.home)
+    if not accept_licence:
+        click.echo(json.dumps(advice.plain(folder), indent=1) if as_json else advice.text(folder))
+        return
+    if advice.offer is None:
+        raise UsageError(f"{task} cannot be fetched by this program: {advice.card.source}")
+    with click.progressbar(length=100, label=advice.offer.url, file=sys.stderr) as bar:
+        file = download(advice.offer, folder, lambda done, total: bar.update(100 * done // (total or 1) - bar.pos))
+    report = examine(task, str(folder))
+    found = {"file": str(file), "bytes": file.stat().st_size, "check": report.plain()}
+    click.echo(json.dumps(found, indent=1) if as_json else f"{as_text(report)}\n{file}")
+    click.get_current_context().exit(report.exit_code())
 
 
 @data.command()

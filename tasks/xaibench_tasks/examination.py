@@ -28,7 +28,7 @@ LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 def examine(text: str, path: str) -> Report:
     """Everything that can be said of TASK at PATH. Never raises for what is wrong with the data."""
     reference = parse(text)
-    module = _module(reference)
+    module = module_of(reference)
     inspect = _inspector(module, reference.target)
     path = str(place_of(getattr(module, "HOME", reference.target), path))
     try:
@@ -40,7 +40,7 @@ def examine(text: str, path: str) -> Report:
     return replace(report, findings=(*report.findings, *_tried(reference, path)))
 
 
-def _module(reference: Reference) -> ModuleType:
+def module_of(reference: Reference) -> ModuleType:
     """The module that makes the task."""
     return sys.modules[fetch(resolve("tasks", reference.target)).__module__]
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from xaibench import __version__
 from xaibench.discovery import OURSELVES, Plugin, discover, look
@@ -23,6 +24,8 @@ CORE = {
     "info": "xaibench.cli.info:info",
     "plugins": "xaibench.cli.plugins:plugins",
     "env": "xaibench.cli.env:env",
+    "config": "xaibench.cli.config:config",
+    "completion": "xaibench.cli.completion:completion",
 }
 EXIT_CODES = """\b
 Exit codes:
@@ -69,6 +72,12 @@ class LazyGroup(click.Group):
         if args and args[0] not in self.verbs and not args[0].startswith("-"):
             raise UsageError(unknown_verb(args[0], self.verbs))
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Verbs and what they do, by metadata: a broken one must not spoil the typing of another."""
+        verbs = [(name, plugin) for name, plugin in self.verbs.items() if name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(CompletionItem(name, help=short_help(plugin)) for name, plugin in verbs), *options]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Describe the verbs by what their source says, without running it."""

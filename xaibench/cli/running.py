@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 import tomllib
 from difflib import get_close_matches
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from xaibench.cli.again import as_last_time, command_line, remember
+from xaibench.cli.completion import names_of
 from xaibench.errors import UsageError
 from xaibench.locations import folder_or_url, shown_as, written_there
 
@@ -29,30 +30,39 @@ Exit codes: 0 all cells ok, 1 some cells failed, 2 usage, 3 nothing selected,
 
 def read_config(context: click.Context, _parameter: click.Parameter, path: Path | None) -> None:
     """Take a TOML file's values as defaults: what is given on the command line wins."""
-    if path is None:
-        return
+    if path is not None:
+        context.default_map = config_values(path, context.command)
+
+
+def config_values(path: Path, command: click.Command) -> dict[str, Any]:
+    """What a TOML file says of the options of a command; lists as they stand on the command line."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         msg = f"--config {path}: {error}"
         raise UsageError(msg) from error
-    allowed = {parameter.name: parameter for parameter in context.command.params if parameter.name != "config"}
+    allowed = [str(parameter.name) for parameter in command.params if parameter.name not in ("config", "last")]
     for name in values:
         if name not in allowed:
-            near = get_close_matches(name, [str(known) for known in allowed], 1)
+            near = get_close_matches(name, allowed, 1)
             hint = f"; did you mean {near[0]}?" if near else ";"
-            msg = f"--config {path}: there is no option {name}{hint} Allowed: {', '.join(sorted(map(str, allowed)))}"
+            msg = f"--config {path}: there is no option {name}{hint} Allowed: {', '.join(sorted(allowed))}"
             raise UsageError(msg)
-    context.default_map = {
-        name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in values.items()
-    }
+    return {name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def plugins_option(name: str, default: str, help: str) -> Callable[..., Any]:
+    """An option that names plugins; shells complete them."""
+    group = name.removeprefix("--")
+    group = group if group.endswith("s") else f"{group}s"
+    return click.option(name, default=default, show_default=True, help=help, shell_complete=names_of(group))
 
 
 OPTIONS: list[Callable[..., Any]] = [
-    click.option("--models", default="resnet50,hmc", show_default=True, help="Comma list, glob or `all`."),
-    click.option("--explainers", default="default", show_default=True, help="Comma list, glob, `default` or `all`."),
-    click.option("--tasks", default="phantom", show_default=True, help="Comma list, glob or `all`."),
-    click.option("--metrics", default="default", show_default=True, help="Comma list, glob, `default` or `all`."),
+    plugins_option("--models", default="resnet50,hmc", help="Comma list, glob or `all`."),
+    plugins_option("--explainers", default="default", help="Comma list, glob, `default` or `all`."),
+    plugins_option("--tasks", default="phantom", help="Comma list, glob or `all`."),
+    plugins_option("--metrics", default="default", help="Comma list, glob, `default` or `all`."),
     click.option("--target", default="predicted", show_default=True, help="predicted, true, each, or a class."),
     click.option("--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True),
     click.option(
@@ -72,7 +82,7 @@ OPTIONS: list[Callable[..., Any]] = [
         show_default=True,
         help="How many passes an explanation may cost; auto: quick on a CPU, standard elsewhere.",
     ),
-    click.option("--engine", default="local", show_default=True, help="Where cells run."),
+    plugins_option("--engine", default="local", help="Where cells run."),
     click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True),
     click.option(
         "--references/--no-references", default=True, show_default=True, help="Floors and ceilings on the board."
@@ -161,20 +171,23 @@ def usable_device(name: str) -> str:
 @click.command(epilog=EXIT_CODES)
 @with_options
 @click.option("--progress", type=click.Choice(["auto", "rich", "plain", "none"]), default="auto", show_default=True)
-def run(as_json: bool, progress: Any, **options: Any) -> None:
+@click.option("--last", is_flag=True, help="As the last run into --out, or the last of all; other options given win.")
+def run(as_json: bool, progress: Any, last: bool, **options: Any) -> None:
     """Benchmark explainers on models: train what is missing, explain, score, and show the leaderboard.
 
     Killed or interrupted, the same command goes on where it was.
     """
     from xaibench.runner import sigterm_as_interrupt
 
+    if last:
+        options = as_last_time(click.get_current_context(), options)
     try:
         with sigterm_as_interrupt():
             code = _run(as_json, progress, options)
     except KeyboardInterrupt:
         code = INTERRUPTED
     if code == INTERRUPTED:
-        click.echo(f"to go on: {shlex.join(['xaibench', *sys.argv[1:]])}", err=True)
+        click.echo(f"to go on: {command_line(['xaibench', *sys.argv[1:]])}", err=True)
     click.get_current_context().exit(code)
 
 
@@ -184,6 +197,7 @@ def _run(as_json: bool, progress: Any, options: dict[str, Any]) -> int:
     from xaibench.runner import run as run_request
 
     request = make_request(options)
+    remember(request.out)
     with choose_progress(progress) as shown:
         summary = run_request(request, shown, sys.argv)
     if as_json:

@@ -12,10 +12,9 @@ from xaibench.results import load_results
 from xaibench_leaderboard.page.models import calibration_error, probabilities
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from xaibench.contracts import Prediction
     from xaibench.explaining.subject import Subject
+    from xaibench.places import Location
 
 UNKNOWN = "not known to be calibrated: a probability is no risk"
 
@@ -28,7 +27,6 @@ class Calibration:
     accuracy: float
     images: int
     task: str
-    folder: str
 
     def text(self) -> str:
         """For a sheet."""
@@ -38,18 +36,18 @@ class Calibration:
         )
 
 
-def calibration_of(subject: Subject, folder: Path) -> Calibration | None:
+def calibration_of(subject: Subject, folder: Location) -> Calibration | None:
     """From the test predictions of the very same weights in a results folder; the largest test counts."""
     try:
         predictions = load_results(folder).predictions
     except DataError:  # no results folder, or of another version: nothing is known
         return None
     same = [one for one in predictions if one.weights == subject.weights and one.truth]
-    return _measured(max(same, key=lambda one: len(one.ids)), folder) if same else None
+    return _measured(max(same, key=lambda one: len(one.ids))) if same else None
 
 
-def _measured(prediction: Prediction, folder: Path) -> Calibration:
+def _measured(prediction: Prediction) -> Calibration:
     truth, shares = np.array(prediction.truth), probabilities(np.array(prediction.logits, dtype=np.float64))
     accuracy = float((shares.argmax(axis=1) == truth).mean())
     error = calibration_error(truth, shares)
-    return Calibration(error, accuracy, len(truth), prediction.labels["task"], folder.name)
+    return Calibration(error, accuracy, len(truth), prediction.labels["task"])

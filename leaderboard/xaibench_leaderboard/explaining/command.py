@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from xaibench.cli.completion import names_of
 from xaibench.errors import DataError, NothingSelected
+from xaibench.locations import folder_or_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,15 +28,25 @@ Exit codes: 0 all is well (a map that is unsupported says why), 1 a map or a fil
 
 @click.command(epilog=EPILOG)
 @click.argument("films", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--model", required=True, help="A model: name, name@weights.safetensors, file.py:build.")
 @click.option(
-    "--explainers", default="gradcam,integrated-gradients,lime", show_default=True, help="Comma list or glob."
+    "--model",
+    required=True,
+    help="A model: name, name@weights.safetensors, file.py:build.",
+    shell_complete=names_of("models"),
+)
+@click.option(
+    "--explainers",
+    default="gradcam,integrated-gradients,lime",
+    show_default=True,
+    help="Comma list, glob, `default` or `all`.",
+    shell_complete=names_of("explainers"),
 )
 @click.option(
     "--task",
     default="phantom",
     show_default=True,
     help="Whose classes, preprocessing and weights; \"picture(classes='a,b',size=224)\" for a network of yours.",
+    shell_complete=names_of("tasks"),
 )
 @click.option("--fold", type=click.IntRange(0), default=0, show_default=True, help="Of the task's weights.")
 @click.option("--target", default="predicted", show_default=True, help="The class to explain: predicted, or its name.")
@@ -57,7 +69,7 @@ Exit codes: 0 all is well (a map that is unsupported says why), 1 a map or a fil
 )
 @click.option(
     "--results",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=folder_or_url,
     default=Path("xaibench-results"),
     show_default=True,
     help="Results folder that may know how well these weights are calibrated.",
