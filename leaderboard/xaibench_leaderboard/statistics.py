@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Doubles: TypeAlias = NDArray[np.float64]
 
 REPLICATES = 1000
+DRAWN_AT_ONCE = 2**20
 LEVEL = 0.95
 METHOD = "BCa bootstrap over patients, at the level of Student's t"
 
@@ -131,9 +132,13 @@ def resamples(patients: tuple[str, ...]) -> Doubles:
     """How often each patient is drawn [replicates, patients]; each row sums to the number of patients."""
     count = len(patients)
     rng = np.random.default_rng(derive("bootstrap", *patients))
-    drawn = rng.integers(count, size=(REPLICATES, count))
-    flat = (drawn + count * np.arange(REPLICATES)[:, None]).ravel()
-    counts: Doubles = np.bincount(flat, minlength=REPLICATES * count).reshape(drawn.shape).astype(np.float64)
+    counts: Doubles = np.empty((REPLICATES, count))
+    rows = max(1, DRAWN_AT_ONCE // count)  # all at once would take four times the memory of the counts
+    for start in range(0, REPLICATES, rows):
+        block = counts[start : start + rows]
+        drawn = rng.integers(count, size=block.shape)
+        flat = (drawn + count * np.arange(len(block))[:, None]).ravel()
+        block[:] = np.bincount(flat, minlength=block.size).reshape(block.shape)
     counts.flags.writeable = False  # it is shared
     return counts
 
