@@ -54,7 +54,14 @@ def export(folder: Path, kinds: tuple[str, ...], out: Path | None, weights: str,
 @click.option("--trust", is_flag=True, help="Run code that the folder names by file or module, too.")
 @AS_JSON
 def verify(
-    folder: Path, sample: int, everything: bool, seed: int, keys: tuple[str, ...], device: str, trust: bool, as_json: bool
+    folder: Path,
+    sample: int,
+    everything: bool,
+    seed: int,
+    keys: tuple[str, ...],
+    device: str,
+    trust: bool,
+    as_json: bool,
 ) -> None:
     """Recompute a sample of a results folder (or archive): do the claims in results.json hold?"""
     from xaibench_leaderboard.archives import unpacked
