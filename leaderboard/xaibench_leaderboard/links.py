@@ -14,5 +14,7 @@ def refuse_links(folder: Path) -> None:
         for name in (*folders, *files):
             where = Path(parent, name)
             if where.is_symlink():
-                msg = f"{where} is a link: what it leads to would be copied too. Remove it, or put the file itself there"
+                msg = (
+                    f"{where} is a link: what it leads to would be copied too. Remove it, or put the file itself there"
+                )
                 raise DataError(msg)

@@ -1,6 +1,7 @@
 """The figures of classifiers: by hand on a confusion that fits on a napkin, and against the libraries' own reports."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ from sklearn.metrics import classification_report, roc_auc_score
 from xaibench.contracts import Prediction
 from xaibench.errors import DataError
 from xaibench_leaderboard.evaluate_command import evaluate as command
-from xaibench_leaderboard.evaluation import evaluate, rivals, summaries
+from xaibench_leaderboard.evaluation import evaluate, rivals
+from xaibench_leaderboard.evaluation import summaries as summaries_of
+from xaibench_leaderboard.evaluation_plots import reliability_files
+from xaibench_leaderboard.evaluation_reading import Answers
 
 CLASSES = ("normal", "benign", "malignant")
 
@@ -31,6 +35,10 @@ def prediction(truth, said, *, model="net", fold=0, sure=2.0, logits=None):
         training={"seconds": 3.5},
         weights="w",
     )
+
+
+def summaries(predictions, seeds=None):
+    return summaries_of([Answers(one, 0 if seeds is None else seeds[at], ()) for at, one in enumerate(predictions)])
 
 
 # Of five normals four are right, of three benign ones two, of two malignant ones one.
@@ -91,6 +99,36 @@ def test_folds_are_summed_up_by_mean_and_deviation():
     assert alone.sd["accuracy"] is None
 
 
+def test_repeats_of_one_fold_are_summed_up_and_compared_like_folds():
+    right, wrong = prediction(TRUTH, TRUTH), prediction(TRUTH, SAID)
+    (summary,) = summaries([right, wrong], seeds=[0, 1])
+    assert summary.sd["accuracy"] == pytest.approx(0.3 / 2**0.5)
+    models = {"good": TRUTH, "fair": SAID, "poor": (1,) * 10}
+    repeated = [prediction(TRUTH, said, model=name) for name, said in models.items() for _ in range(4)]
+    assert rivals(summaries(repeated, seeds=[0, 1, 2, 3] * 3)).blocks == 4
+
+
+def test_macro_figures_are_means_over_classes():
+    found = evaluate(prediction(TRUTH, SAID)).overall
+    assert found["macro_recall"] == found["balanced_accuracy"]
+    assert found["macro_specificity"] == pytest.approx((4 / 5 + 5 / 7 + 1.0) / 3)
+
+
+def test_where_all_images_are_of_one_class_nothing_is_said_of_the_others():
+    found = evaluate(prediction((1, 1, 1), (1, 0, 1)))
+    assert found.per_class["benign"]["specificity"] is None
+    assert found.per_class["normal"]["specificity"] == pytest.approx(2 / 3)
+    assert found.overall["macro_specificity"] is None
+    assert found.overall["iba"] is None
+    assert found.overall["balanced_accuracy"] == pytest.approx(2 / 3)
+
+
+def test_costs_come_from_the_records_and_time_is_the_median():
+    one = replace(prediction(TRUTH, SAID), training={"seconds": 3.5, "parameters": 7, "flops": 14})
+    found = evaluate(one, 0, (0.001, 0.002, 0.9))
+    assert (found.parameters, found.flops, found.training_seconds, found.milliseconds) == (7, 14, 3.5, 2.0)
+
+
 def test_rivals_are_compared_over_the_folds_they_share():
     models = {"good": TRUTH, "fair": SAID, "poor": (1,) * 10}
     predictions = [prediction(TRUTH, said, model=name, fold=k) for name, said in models.items() for k in range(5)]
@@ -112,7 +150,28 @@ def test_the_command_trains_predicts_and_shows(tmp_path, monkeypatch):
     assert len(model["evaluations"][0]["confusion"]) == 3
     shown = CliRunner().invoke(command, ["--results", out], catch_exceptions=False).stdout
     assert "balanced accuracy" in shown
+    assert "ms per image forward" in shown
+    (drawn,) = (tmp_path / "out" / "evaluation").glob("reliability-*.png")
+    assert drawn.read_bytes().startswith(b"\x89PNG")
     assert "predicted as" in shown
+
+
+def test_every_repeat_is_kept_apart(tmp_path, monkeypatch):
+    monkeypatch.setenv("XAIBENCH_CACHE", str(tmp_path / "cache"))
+    options = ["--models", "oracle-linear", "--tasks", "phantom(size=64,train=12,val=6,test=12)", "--repeats", "3"]
+    done = CliRunner().invoke(command, [*options, "--results", str(tmp_path / "out"), "--json"], catch_exceptions=False)
+    (model,) = json.loads(done.stdout)["models"]
+    assert [one["seed"] for one in model["evaluations"]] == [0, 1, 2]
+    assert model["sd"]["accuracy"] == 0.0  # its weights are given: every repeat says the same
+    assert all(one["milliseconds"] > 0 for one in model["evaluations"])
+
+
+def test_a_diagram_shows_each_fold_whatever_the_names(tmp_path):
+    odd = "a$b_$\\frac{"
+    found = summaries([prediction(TRUTH, SAID, model=odd, fold=0), prediction(TRUTH, TRUTH, model=odd, fold=1)])
+    (file,) = reliability_files(found, tmp_path)
+    assert file.parent == tmp_path
+    assert file.read_bytes().startswith(b"\x89PNG")
 
 
 def test_an_external_set_is_what_is_tested(tmp_path, monkeypatch):
