@@ -187,7 +187,7 @@ def _found_elsewhere(subject: Any) -> dict[str, NDArray[Any]]:
             check=False,
         )
         if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no word"])[-1]
-            raise Broken(f"another process cannot use this {one(subject.kind)} as {subject.reference}: {last}")
+            said = [line for line in done.stderr.splitlines() if line[:1].strip()] or ["no word"]
+            raise Broken(f"another process cannot use this {one(subject.kind)} as {subject.reference}: {said[-1]}")
         with np.load(answer, allow_pickle=False) as found:
             return dict(found)

@@ -59,7 +59,7 @@ def batch_untouched(trial: ExplainerTrial) -> None:
             raise Broken(f"it wrote into batch.{name}: work on a copy")
 
 
-@promise(explainer, after=REPEATABLE)
+@promise(explainer, after=(*REPEATABLE, "batch-untouched"))
 def own_memory(trial: ExplainerTrial) -> None:
     """Maps are no window into the batch or into memory that the next call overwrites."""
     batch = trial.batch()

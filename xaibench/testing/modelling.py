@@ -114,15 +114,12 @@ class First:
         samples = trial.samples()
         self.images = torch.from_numpy(stack(samples))
         self.copy = self.images.clone()
-        with isolated_randomness(0):
-            self.network = trial.made.plugin.build(trial.task)
-        self.is_module = isinstance(self.network, torch.nn.Module)
-        if not self.is_module:
-            return
-        guard = Guard(self.network.eval())
         with trial.watch(), torch.no_grad():
             # Weights may be drawn from global generators, which the harness seeds for the network.
             with isolated_randomness(0):
-                trial.made.plugin.build(trial.task)
-            self.logits = trial.logits(self.network, self.images, samples)
-        self.changes = guard.changes()
+                self.network = trial.made.plugin.build(trial.task)
+            self.is_module = isinstance(self.network, torch.nn.Module)
+            if self.is_module:
+                guard = Guard(self.network.eval())
+                self.logits = trial.logits(self.network, self.images, samples)
+                self.changes = guard.changes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass, field
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,7 +143,9 @@ def address(factory: Any) -> str:
     module = inspect.getmodule(factory)
     if not is_factory(factory) or not name.isidentifier() or module is None:
         return ""
-    if is_importable(module.__name__, name):
+    top = module.__name__.partition(".")[0]
+    # Asking the path itself: what was loaded from a file is in sys.modules, where no other process would find it.
+    if PathFinder.find_spec(top) and is_importable(module.__name__, name):
         return f"{module.__name__}:{name}"
     file = getattr(module, "__file__", None) or ""
     return f"{file}:{name}" if is_file(file) and Path(file).is_file() else ""

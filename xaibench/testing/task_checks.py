@@ -85,20 +85,6 @@ def same_again(trial: TaskTrial) -> None:
                 raise Broken(f"{which}, the task has another {split} split: draw it from a fixed seed, and sort files")
 
 
-@promise(task, after=(*INDEXED, "images", "same-again"))
-def same_samples(trial: TaskTrial) -> None:
-    """A sample is the same whenever it is loaded, in whatever order."""
-    for sample in reversed(trial.first.samples):
-        again = trial.task.load(sample.entry)
-        if not np.array_equal(again.image, sample.image) or not _same_masks(again, sample):
-            raise Broken(f"{sample.entry.id!r}, loaded twice, is not the same: draw from a seed derived from its id")
-
-
-def _same_masks(first: Sample, second: Sample) -> bool:
-    ours, theirs = masks_of(first), masks_of(second)
-    return ours.keys() == theirs.keys() and all(np.array_equal(ours[name], theirs[name]) for name in ours)
-
-
 @promise(task, after=INDEXED)
 def entries(trial: TaskTrial) -> None:
     """A sample carries the very entry that it was loaded by."""
@@ -134,3 +120,17 @@ def masks(trial: TaskTrial) -> None:
                 raise Broken(f"{where} has the shape {mask.shape}; {tuple(trial.task.shape[1:])} is [rows, columns]")
             if name.startswith("lesions") and not mask.any():
                 raise Broken(f"{where} is empty: leave it out, so that the image counts as normal")
+
+
+@promise(task, after=(*INDEXED, "entries", "images", "same-again"))
+def same_samples(trial: TaskTrial) -> None:
+    """A sample is the same whenever it is loaded, in whatever order."""
+    for sample in reversed(trial.first.samples):
+        again = trial.task.load(sample.entry)
+        if not np.array_equal(again.image, sample.image) or not _same_masks(again, sample):
+            raise Broken(f"{sample.entry.id!r}, loaded twice, is not the same: draw from a seed derived from its id")
+
+
+def _same_masks(first: Sample, second: Sample) -> bool:
+    ours, theirs = masks_of(first), masks_of(second)
+    return ours.keys() == theirs.keys() and all(np.array_equal(ours[name], theirs[name]) for name in ours)
