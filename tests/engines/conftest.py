@@ -25,10 +25,10 @@ class Bench:
         self.out = folder / name
         self.environment = {"XAIBENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
 
-    def options(self, engine="local", explainers="Gradient", metrics="iou", count=80, more=()):
+    def options(self, engine="local", explainers="Gradient", metrics="iou", more=()):
         chosen = ",".join(f"{FAULTY if name.startswith('Faulty') else TOYS}:{name}" for name in split_list(explainers))
         return [
-            "run", "--models", f"{TOYS}:Trained", "--tasks", f"{TOYS}:Blobs(count={count})", "--explainers", chosen,
+            "run", "--models", f"{TOYS}:Trained", "--tasks", f"{TOYS}:Blobs", "--explainers", chosen,
             "--metrics", metrics, "--no-references", "--no-audit", "--out", str(self.out), "--engine", engine, *more,
         ]  # fmt: skip
 
@@ -38,9 +38,9 @@ class Bench:
             env={**os.environ, **self.environment}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
-    def answer(self, *arguments, **choice):
+    def answer(self, *arguments, more=(), **choice):
         """What the command prints with --json; the rest of it under `err`."""
-        process = self.start(*arguments, **choice, more=["--json"])
+        process = self.start(*arguments, **choice, more=["--json", *more])
         out, err = process.communicate(timeout=240)
         assert out, err
         return {**json.loads(out), "returncode": process.returncode, "err": err}

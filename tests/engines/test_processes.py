@@ -58,7 +58,9 @@ def rough(place):
     trace = bench.out.with_name("traces")
     explainers = ",".join(f'Faulty(how={how},trace="{trace}")' for how in BAD)
     engine = "processes(workers=2,timeout=15,memory=1)"
-    answer = bench.answer(engine, explainers=f"{explainers},Faulty(how=nothing,device=meta),Gradient", count=8)
+    answer = bench.answer(
+        engine, explainers=f"{explainers},Faulty(how=nothing,device=meta),Gradient", more=["--limit", "8"]
+    )
     return bench, answer, [line.split() for line in trace.read_text().splitlines()]
 
 

@@ -165,7 +165,7 @@ def serve(pipe: Connection[Any, Any], make: Callable[[], Worker], threads: int, 
         worker = make()
         pipe.send(ready)
         while True:
-            pipe.send(_done(worker, pipe.recv()))
+            pipe.send(done(worker, pipe.recv()))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # nobody has any more work for us
     except KeyboardInterrupt:
@@ -204,7 +204,8 @@ def held_to(threads: int) -> int:
     return torch.get_num_threads()
 
 
-def _done(worker: Worker, cell: Cell) -> Report:
+def done(worker: Worker, cell: Cell) -> Report:
+    """Do a cell, and say how it ended."""
     try:
         outcome = worker.execute(cell)
     except Exception as error:  # it promised never to raise for a cell's fault: this is ours, and costs the cell too
