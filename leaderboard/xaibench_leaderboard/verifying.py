@@ -75,7 +75,7 @@ def verify(folder: Path, scope: Scope) -> Iterator[Check]:
     store, planned = Store(folder), Replanned(folder, scope.device, scope.trust)
     chosen = _chosen(results, scope)
     with tempfile.TemporaryDirectory(prefix="xaibench-verify-") as scratch:
-        replica = Replica(store, Path(scratch), scope.device)
+        replica = Replica(planned, store, Path(scratch), scope.device)
         seen: set[str] = set()
         for key, labels in chosen:
             cell = planned.cell(key)
@@ -174,10 +174,10 @@ class Replanned:
 
 
 class Replica:
-    """A results folder in which one shard at a time is missing, and is made again."""
+    """A results folder in which one shard at a time is missing, and is made again, and maps where none were kept."""
 
-    def __init__(self, store: Store, scratch: Path, device: str) -> None:
-        self.original = store
+    def __init__(self, planned: Replanned, store: Store, scratch: Path, device: str) -> None:
+        self.planned, self.original = planned, store
         self._scratch, self.store = scratch, Store(scratch).open()
         self._device = device
         self._worker: Worker | None = None
@@ -186,12 +186,23 @@ class Replica:
         """The shard as it comes out here; None and why if it does not."""
         shutil.rmtree(self._scratch / "cells", ignore_errors=True)  # what an earlier check has put there
         for key in cell.inputs.values():
-            self._link(key, None)
+            self._provide(key)
         self._link(cell.key, span)
         with redirect_stdout(sys.stderr):
             outcome = self._work().execute(cell)
         shard = self.store.shard(cell.key, *span)
         return (shard, "") if outcome.status == "ok" and shard else (None, outcome.reason)
+
+    def _provide(self, key: str) -> None:
+        """What a cell reads: the stored shards, or maps made again where they were not kept."""
+        cell = self.planned.cell(key)
+        if cell is None or not dropped(self.original, cell):
+            self._link(key, None)
+            return
+        for source in cell.inputs.values():
+            self._provide(source)
+        with redirect_stdout(sys.stderr):
+            self._work().execute(cell)
 
     def _link(self, key: str, without: tuple[int, int] | None) -> None:
         """Show the shards of a cell, all or all but those that begin where the missing one does."""
@@ -199,7 +210,7 @@ class Replica:
         target.mkdir(parents=True, exist_ok=True)
         for shard in self.original.folder(key).glob("*-*"):
             place = target / shard.name
-            if without is None or not shard.name.startswith(f"{without[0]:06d}-"):
+            if (without is None or not shard.name.startswith(f"{without[0]:06d}-")) and not place.exists():
                 place.symlink_to(shard.resolve(), target_is_directory=True)
 
     def _work(self) -> Worker:
@@ -209,6 +220,11 @@ class Replica:
         if self._worker is None:
             self._worker = CellWorker(Setting(self._scratch, self._device, 8, "verify"))
         return self._worker
+
+
+def dropped(store: Store, cell: Cell) -> bool:
+    """Whether the maps of a cell were not kept, or left out of an archive."""
+    return any("maps" in shard.record and not shard.has_maps for shard in store.each_shard(cell.key, cell.count))
 
 
 def _spans(cell: Cell, scope: Scope) -> list[tuple[int, int]]:
@@ -224,6 +240,9 @@ def _name(labels: Mapping[str, str]) -> str:
 
 
 def _checked(replica: Replica, cell: Cell, scope: Scope, kind: str, compare: Compare) -> Iterator[Check]:
+    if kind == "maps" and dropped(replica.original, cell):
+        yield Check(kind, _name(cell.labels), cell.key, "cannot", "not kept; scores are checked from maps made again")
+        return
     for span in _spans(cell, scope):
         verdict, told = _made_again(replica, cell, span, compare)
         images = f"images {span[0]} to {span[1] - 1}"

@@ -210,3 +210,52 @@ def test_differences_are_named_with_their_places():
         "flag: claimed True, found 1",
         "new: found, not claimed",
     ]
+
+
+def without_maps(folder):
+    """As a folder is passed on whose maps may not leave the house."""
+    (run,) = Store(folder).runs()
+    for row in run["cells"]:
+        if row["kind"] == "explain":
+            Store(folder).drop_maps(row["key"], row["count"])
+    assert not list(folder.rglob("maps*.npy"))
+
+
+def test_scores_are_checked_from_maps_made_again_where_none_were_kept(folder):
+    without_maps(folder)
+    answer, code = verified(folder, "--all")
+    assert code == 0
+    verdicts = {(check["kind"], check["verdict"]) for check in answer["checks"]}
+    assert verdicts == {("claims", "holds"), ("score", "holds"), ("maps", "cannot"), ("prediction", "holds")}
+
+
+def test_a_score_that_was_altered_is_found_out_without_the_maps(folder):
+    without_maps(folder)
+    key = key_of(folder, "score", explainer="saliency", metric="iou")
+
+    def edit(record):
+        record["values"] = [value and value + 0.01 for value in record["values"]]
+        record.pop("seal", None)
+
+    change(folder, key, 0, edit)
+    answer, code = verified(folder, "--cell", key)
+    assert code == 1
+    assert [kind for kind, _, _ in failing(answer)] == ["score"]
+
+
+def test_an_archive_is_verified_as_the_folder_it_holds(folder, tmp_path):
+    without_maps(folder)
+    invoke("submit", folder, "--out", tmp_path / "sent.zip")
+    answer, code = verified(tmp_path / "sent.zip")
+    assert code == 0
+    assert {check["kind"] for check in answer["checks"] if check["verdict"] == "holds"} == {
+        "claims",
+        "score",
+        "prediction",
+    }
+
+
+def test_a_file_that_is_no_archive_is_refused(tmp_path):
+    (tmp_path / "sent.zip").write_text("no archive")
+    with pytest.raises(DataError, match=r"sent\.zip is no results folder, and no archive"):
+        verified(tmp_path / "sent.zip")

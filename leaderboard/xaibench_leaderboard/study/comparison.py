@@ -1,0 +1,140 @@
+"""The tables of a study, filled: what the paper says, what came out here, how far apart, and what differs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from xaibench_leaderboard.study.plan import reductions
+from xaibench_leaderboard.study.sources import Ours, ours
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from xaibench.contracts import Results
+    from xaibench_leaderboard.study.plan import Study, Table
+    from xaibench_leaderboard.study.sources import Done
+
+ALL = "*"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One figure of one row, in one part."""
+
+    row: str
+    measure: str
+    part: str
+    paper: float | None  # None: the paper has no number
+    ours: Ours
+
+    @property
+    def difference(self) -> float | None:
+        """Ours less the paper's."""
+        found = self.ours.estimate
+        return None if found is None or self.paper is None else found.mean - self.paper
+
+    @property
+    def verdict(self) -> str:
+        """Where the paper's figure lies."""
+        found = self.ours.estimate
+        if found is None:
+            return f"none: {self.ours.reason}"
+        if self.paper is None:
+            return "no figure in the paper"
+        if found.low is None or found.high is None:
+            return "no interval"
+        if found.low <= self.paper <= found.high:
+            return "the paper's lies in our interval"
+        return "ours is lower" if found.mean < self.paper else "ours is higher"
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A table with its caption."""
+
+    table: Table
+    lines: tuple[Line, ...]
+    caption: str
+    causes: tuple[str, ...]
+
+
+def filled(study: Study, done: Mapping[str, Done], figures: Mapping[str, Mapping[str, Any]]) -> list[Filled]:
+    """Every table of the study."""
+    told = [_fill(study, table, done, figures.get(table.recipe or study.recipe, {})) for table in study.tables]
+    return [one for one in told if one.lines]
+
+
+def _fill(study: Study, table: Table, done: Mapping[str, Done], figures: Mapping[str, Any]) -> Filled:
+    lines = tuple(
+        Line(row, measure, part, figure_of(figures, table.name, row, measure), ours(done[part], table, row, measure))
+        for row in _rows(table, done)
+        for measure in table.measures
+        for part in table.parts
+    )
+    causes = tuple(study.causes[name] for name in table.causes)
+    return Filled(table, lines, caption(study, table, lines, done), causes)
+
+
+def _rows(table: Table, done: Mapping[str, Done]) -> list[str]:
+    if ALL not in table.rows:
+        return list(table.rows)
+    found = [row for part in table.parts for row in done[part].rows(table.kind, table.model)]
+    return sorted(set(found), key=found.index)
+
+
+def figure_of(figures: Mapping[str, Any], table: str, row: str, measure: str) -> float | None:
+    """The paper's figure: it stands in the recipe under the table, the row and the measure."""
+    rows = figures.get(table)
+    value = rows.get(row, {}).get(measure) if isinstance(rows, dict) else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def caption(study: Study, table: Table, lines: tuple[Line, ...], done: Mapping[str, Done]) -> str:
+    """What must stand under every table: n, interval, versions, limits of the run."""
+    parts = [part for part in study.parts if part.name in table.parts]
+    told = [f"{part.name}: {part.says}" for part in parts if part.says]
+    told += [_counts(name, [line for line in lines if line.part == name]) for name in table.parts]
+    told.append("Brackets hold the 95 % interval over patients (BCa bootstrap, 1000 draws, Student's level)")
+    told.append(versions([results for name in table.parts for results in done[name].results]))
+    told += limits(study)
+    return ". ".join(one for one in told if one) + "."
+
+
+def _counts(part: str, lines: list[Line]) -> str:
+    """How many images, patients and trainings stand behind the figures of a part."""
+    known = [line.ours for line in lines if line.ours.estimate]
+    if not known:
+        return f"{part}: nothing has been run"
+    images = _span([one.estimate.images for one in known if one.estimate and one.estimate.images])
+    patients = _span([one.estimate.patients for one in known if one.estimate and one.estimate.patients])
+    trainings = _span([one.trainings for one in known])
+    counted = f"n = {images} test images of {patients} patients, " if images else ""
+    return f"{part}: {counted}{trainings} trained network(s) or fold(s)"
+
+
+def _span(counts: list[int]) -> str:
+    return " to ".join(map(str, sorted({min(counts), max(counts)}))) if counts else ""
+
+
+def versions(found: list[Results]) -> str:
+    """What made the numbers: the toolkit, torch, and the versions of the plugins."""
+    if not found:
+        return ""
+    environment = found[-1].environment
+    cards = [one.cards for results in found for one in results.predictions]
+    cards += [one.cards for results in found for one in results.scores]
+    plugins = {
+        f"{card['name']} {card.get('version', 1)}"
+        for several in cards
+        for kind, card in several.items()
+        if kind in ("task", "model") and card.get("name")
+    }
+    torch = environment.get("libraries", {}).get("torch", "?")
+    return f"xaibench {environment.get('xaibench', '?')}, torch {torch}, {', '.join(sorted(plugins))}"
+
+
+def limits(study: Study) -> list[str]:
+    """What was cut, if anything."""
+    cut = reductions(study)
+    return [f"Reduced for {study.quick.why}: {'; '.join(cut)}"] if study.quick and cut else []

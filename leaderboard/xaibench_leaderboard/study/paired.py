@@ -1,0 +1,98 @@
+"""Explainers against each other on the same images, and metrics against each other over the same explainers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xaibench_leaderboard.statistics import Estimate, bca, mean_estimate, resamples
+from xaibench_leaderboard.study.sources import per_image, picked
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xaibench_leaderboard.statistics import Doubles
+    from xaibench_leaderboard.study.sources import Done
+
+FEWEST = 3  # explainers that a rank correlation needs
+
+
+def difference(done: Done, model: str, pair: tuple[str, str], metric: str) -> Estimate | None:
+    """How much more the first explainer scores than the second, image by image."""
+    first, second = (dict(values_of(done, model, name, metric)) for name in pair)
+    shared = [one for one in first if one in second]
+    if not shared:
+        return None
+    return mean_estimate([first[one] - second[one] for one in shared], [patient for _, patient in shared])
+
+
+def values_of(done: Done, model: str, explainer: str, metric: str) -> list[tuple[tuple[str, str], float]]:
+    """The values that are defined, by image and patient."""
+    names, values, patients = per_image([one for one in picked(done, model, explainer, metric) if one.status == "ok"])
+    rows = zip(names, patients, values, strict=True)
+    return [((name, patient), value) for name, patient, value in rows if value is not None]
+
+
+def agreement(done: Done, model: str, one: str, other: str, explainers: Sequence[str]) -> tuple[Estimate | None, int]:
+    """Kendall's tau-b of two metrics over explainers, better meaning better in both, and how many were compared."""
+    tables = [{name: values_of(done, model, name, metric) for name in explainers} for metric in (one, other)]
+    both = [name for name in explainers if all(table[name] for table in tables)]
+    if len(both) < FEWEST:
+        return None, len(both)
+    patients = tuple(sorted({key[1] for table in tables for name in both for key, _ in table[name]}))
+    signs = [1.0 if _better(done, model, metric) else -1.0 for metric in (one, other)]
+    sums = [_sums([table[name] for name in both], patients) for table in tables]
+
+    def drawn(counts: Doubles) -> Doubles:
+        means = [sign * _means(*pair, counts) for sign, pair in zip(signs, sums, strict=True)]
+        return _taus(*means)
+
+    value = drawn(np.ones((1, len(patients))))
+    if np.isnan(value[0]):
+        return None, len(both)
+    ends = [
+        np.nan_to_num(drawn(counts), nan=value[0])[None] for counts in (_draws(patients), 1 - np.eye(len(patients)))
+    ]
+    low, high = bca(value, ends[0], ends[1], np.ones((1, len(patients)), dtype=bool))
+    return Estimate(float(value[0]), float(low[0]), float(high[0]), 0, len(patients)), len(both)
+
+
+def _draws(patients: tuple[str, ...]) -> Doubles:
+    return resamples(patients)
+
+
+def _better(done: Done, model: str, metric: str) -> bool:
+    """Whether more is better."""
+    cards = [one.cards["metric"] for one in done.scores(model) if one.cards.get("metric", {}).get("name") == metric]
+    return bool(cards and cards[0].get("higher_is_better", True))
+
+
+def _sums(
+    tables: Sequence[Sequence[tuple[tuple[str, str], float]]], patients: tuple[str, ...]
+) -> tuple[Doubles, Doubles]:
+    """Sums and counts [explainers, patients]."""
+    places = {name: at for at, name in enumerate(patients)}
+    sums, counts = np.zeros((len(tables), len(patients))), np.zeros((len(tables), len(patients)))
+    for row, values in enumerate(tables):
+        for (_, patient), value in values:
+            sums[row, places[patient]] += value
+            counts[row, places[patient]] += 1
+    return sums, counts
+
+
+def _means(sums: Doubles, sizes: Doubles, counts: Doubles) -> Doubles:
+    """The mean of every explainer under every row of counts [rows, explainers]."""
+    total = counts @ sizes.T
+    means: Doubles = np.divide(counts @ sums.T, total, out=np.full(total.shape, np.nan), where=total > 0)
+    return means
+
+
+def _taus(first: Doubles, second: Doubles) -> Doubles:
+    """Kendall's tau-b of each row."""
+    rows, columns = np.triu_indices(first.shape[1], 1)
+    signs = [np.sign(one[:, rows] - one[:, columns]) for one in (first, second)]
+    scale = np.sqrt((signs[0] != 0).sum(axis=1) * (signs[1] != 0).sum(axis=1)).astype(np.float64)
+    product = (signs[0] * signs[1]).sum(axis=1)
+    taus: Doubles = np.divide(product, scale, out=np.full(len(scale), np.nan), where=scale > 0)
+    return taus

@@ -1,0 +1,178 @@
+"""What a study is: the runs it takes, the tables of the paper, and what is known to differ. One TOML file each."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from xaibench.errors import UsageError
+from xaibench.references import Reference
+from xaibench.references import parse as parse_reference
+from xaibench_leaderboard.study.typed import made
+
+SEEDS_AT_MOST = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One set-up: models on a task, trained as often as there are seeds."""
+
+    name: str
+    models: tuple[str, ...]
+    task: str
+    explainers: tuple[str, ...] = ()  # none: the models' predictions are all that is wanted
+    metrics: tuple[str, ...] = ()
+    seeds: int = 1
+    profile: Literal["quick", "standard", "paper"] = "standard"
+    target: str = "predicted"
+    limit: int | None = None
+    audit: bool = False
+    says: str = ""  # what is particular to it, for the captions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table of the paper, or one of ours that the paper has no figures for."""
+
+    name: str  # as the paper calls it; the figures stand under it in the recipe
+    title: str
+    kind: Literal["overall", "class", "explainer", "training", "ranks"]
+    parts: tuple[str, ...]
+    rows: tuple[str, ...] = ("*",)  # models, classes or explainers; "*": all that there are
+    measures: tuple[str, ...]
+    model: str = ""  # of which the classes or explainers are; "": of the only one
+    recipe: str = ""  # where the paper's figures stand; "": the study's
+    causes: tuple[str, ...] = ()  # of what differs, by name
+    shown: str = ""  # what the paper has instead of figures
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quick:
+    """What is cut down where there is no GPU. Every table says so."""
+
+    why: str
+    model: dict[str, Any] = field(default_factory=dict)  # parameters that all models get
+    task: dict[str, Any] = field(default_factory=dict)
+    seeds: int | None = None
+    limit: int | None = None
+    profile: Literal["", "quick", "standard", "paper"] = ""
+    parts: tuple[str, ...] = ()  # only these; none named: all
+    drop: tuple[str, ...] = ()  # explainers that take too long, by name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """One paper, or a question of our own."""
+
+    name: str
+    title: str
+    paper: str = ""
+    recipe: str = ""
+    model: str = ""  # any model that takes the recipe: through it the paper's figures are found
+    parts: tuple[Part, ...]
+    tables: tuple[Table, ...] = ()
+    causes: dict[str, str] = field(default_factory=dict)  # name -> what differs, and which way it pulls
+    quick: Quick | None = None
+    cut: bool = False  # whether `quick` was applied; no file says so
+
+
+def names() -> list[str]:
+    """The studies that are built in."""
+    return sorted(file.name.removesuffix(".toml") for file in _folder().iterdir() if file.name.endswith(".toml"))
+
+
+def find(name: str) -> Study:
+    """A study by its name, or from a TOML file."""
+    if name.endswith(".toml"):
+        file = Path(name).expanduser()
+        if not file.is_file():
+            raise UsageError(f"there is no study {file}")
+        return parse(file.read_text(encoding="utf-8"), str(file))
+    if name not in (known := names()):
+        raise UsageError(f"there is no study {name!r}; there are: {', '.join(known)}; or give a .toml file")
+    return parse((_folder() / f"{name}.toml").read_text(encoding="utf-8"), f"study {name}")
+
+
+def _folder() -> Any:
+    return resources.files("xaibench_leaderboard") / "study" / "plans"
+
+
+def parse(text: str, where: str) -> Study:
+    """Read a study; what refers to something that is not there is refused."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{where} is not TOML: {error}") from error
+    study = made(Study, table, where)
+    known = {part.name for part in study.parts}
+    for one in study.tables:
+        if unknown := set(one.parts) - known:
+            raise UsageError(
+                f"{where}: {one.name} wants the part {min(unknown)}; there are: {', '.join(sorted(known))}"
+            )
+        if unknown := set(one.causes) - set(study.causes):
+            raise UsageError(f"{where}: {one.name} names the cause {min(unknown)}, which is not explained")
+    if len(known) < len(study.parts):
+        raise UsageError(f"{where}: two parts have one name")
+    return study
+
+
+def reduced(study: Study) -> Study:
+    """The study cut down as its file says."""
+    cut = study.quick
+    if cut is None:
+        raise UsageError(f"study {study.name} has no quick form: nothing of it takes long")
+    kept = [part for part in study.parts if not cut.parts or part.name in cut.parts]
+    tables = [_only(table, {part.name for part in kept}) for table in study.tables]
+    tables = [table for table in tables if table.parts]
+    return replace(study, cut=True, parts=tuple(_cut(part, cut) for part in kept), tables=tuple(tables))
+
+
+def _only(table: Table, parts: set[str]) -> Table:
+    return replace(table, parts=tuple(name for name in table.parts if name in parts))
+
+
+def _cut(part: Part, cut: Quick) -> Part:
+    limits = [one for one in (part.limit, cut.limit) if one]
+    return replace(
+        part,
+        models=tuple(with_params(model, cut.model) for model in part.models),
+        task=with_params(part.task, cut.task),
+        explainers=tuple(one for one in part.explainers if parse_reference(one).target not in cut.drop),
+        seeds=min(part.seeds, cut.seeds or part.seeds),
+        limit=min(limits) if limits and part.explainers else part.limit,
+        profile=cut.profile or part.profile,
+    )
+
+
+def with_params(text: str, params: dict[str, Any]) -> str:
+    """A reference with more parameters."""
+    reference = parse_reference(text)
+    return str(Reference(reference.target, {**reference.params, **params}))
+
+
+def repeated(study: Study, seeds: int | None) -> Study:
+    """With fewer or more trainings of everything that is trained more than once."""
+    if seeds is None:
+        return study
+    if not 1 <= seeds <= SEEDS_AT_MOST:
+        raise UsageError(f"--repeats {seeds}: give 1 to {SEEDS_AT_MOST}")
+    parts = tuple(replace(part, seeds=seeds) if part.seeds > 1 else part for part in study.parts)
+    return replace(study, parts=parts)
+
+
+def reductions(study: Study) -> list[str]:
+    """What was cut, in words."""
+    cut = study.quick
+    if cut is None or not study.cut:
+        return []
+    told = [f"{name}={value} of every model" for name, value in cut.model.items()]
+    told += [f"{name}={value} of the task" for name, value in cut.task.items()]
+    told += [f"at most {cut.seeds} trainings of each"] if cut.seeds else []
+    told += [f"explanations of the first {cut.limit} test images of each fold"] if cut.limit else []
+    told += [f"explainers at profile {cut.profile}"] if cut.profile else []
+    told += [f"without {', '.join(cut.drop)}"] if cut.drop else []
+    return told + ([f"only the parts {', '.join(cut.parts)}"] if cut.parts else [])
