@@ -15,6 +15,6 @@ def refuse_links(folder: Path) -> None:
             where = Path(parent, name)
             if where.is_symlink():
                 msg = (
-                    f"{where} is a link: what it leads to would be copied too. Remove it, or put the file itself there"
+                    f"{where} is a link, and what it leads to would be copied: remove it, or put the file itself there"
                 )
                 raise DataError(msg)

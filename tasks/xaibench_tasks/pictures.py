@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from xaibench.contracts import Floats
 
+DEFLATED = b"1.2.840.10008.1.2.1.99"  # the transfer syntax; whoever reads it unpacks all of it at once
 MOST_PIXELS = 2**28  # 16384 x 16384: more than any film or tile, less than what takes a machine down
 ORIENTATION = 0x0112  # the tag of EXIF
 GREY = {"1", "L", "LA"}
@@ -104,6 +105,8 @@ def read_dicom(name: str, content: bytes) -> Any:
     except ImportError as error:
         msg = f"{name} is DICOM, which pydicom reads: pip install 'xaibench[dicom]'"
         raise DataError(msg) from error
+    if DEFLATED in content:
+        raise DataError(f"{name} is deflated DICOM, which may unpack to any size: convert it, as by dcmconv +te")
     try:
         return pydicom.dcmread(io.BytesIO(content))
     except (InvalidDicomError, *BROKEN) as error:
