@@ -1,0 +1,131 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from xaibench.errors import UsageError
+from xaibench_leaderboard.study.plan import find, names, parse, reduced, reductions, repeated
+from xaibench_leaderboard.study.running import reported, request, slug, works
+
+TINY = Path(__file__).with_name("tiny.toml")
+
+
+def tiny(*changes):
+    text = TINY.read_text(encoding="utf-8")
+    for before, after in changes:
+        assert before in text
+        text = text.replace(before, after)
+    return parse(text, "study tiny")
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_study_parses_whole_and_cut_down(name):
+    study = find(name)
+    assert study.name == name
+    assert study.tables
+    assert all(table.causes for table in study.tables)
+    cut = reduced(study)
+    assert reductions(cut)
+    assert not reductions(study)
+
+
+def test_the_studies_of_all_papers_are_there():
+    assert {"balve", "hmc", "freezing", "raut", "dala", "phantom"} <= set(names())
+
+
+@pytest.mark.parametrize("name", [name for name in names() if find(name).paper])
+def test_every_study_of_a_paper_finds_its_figures_under_tables_that_it_shows(name):
+    study = find(name)
+    figures = reported(study)
+    for table in study.tables:
+        rows = figures[table.recipe or study.recipe].get(table.name)
+        assert table.shown or rows, f"{table.name}: no figures, and nothing said of what the paper shows instead"
+        assert not rows or set(rows) <= set(table.rows), table.name
+        assert not rows or all(set(row) <= set(table.measures) for row in rows.values()), table.name
+
+
+@pytest.mark.parametrize(
+    ("study", "table", "row", "measure", "figure"),
+    [
+        ("balve", "Table 1", "cnn-elhouby", "accuracy", 0.77),
+        ("balve", "Table 2", "malignant", "recall", 0.48),
+        ("balve", "Table 3", "lime", "seconds", 50.5),
+        ("hmc", "Table 2", "hmc", "parameters", 45e6),
+        ("hmc", "Table 5", "vit", "macro_f1", 0.834),
+        ("hmc", "Table 6", "scorecam", "iou", 0.68),
+        ("hmc", "Table 8", "resnet50 / hmc", "p", 0.0022),
+        ("freezing", "Abstract", "vgg19", "macro_auc", 0.95),
+        ("raut", "Table IV, ResNet50, strategy 1", "gradcam", "ll-score", 0.128),
+        ("dala", "BreakHis 400x", "dala-resnet50", "accuracy", 0.943),
+    ],
+)
+def test_figures_are_those_printed_in_the_papers(study, table, row, measure, figure):
+    plan = find(study)
+    (one,) = [one for one in plan.tables if one.name == table]
+    assert reported(plan)[one.recipe or plan.recipe][table][row][measure] == figure
+
+
+def test_cut_down_is_what_the_file_says_and_is_told():
+    study = reduced(find("balve"))
+    assert all("epochs=12" in model for part in study.parts for model in part.models)
+    assert all("size=112" in part.task for part in study.parts)
+    assert {part.limit for part in study.parts if part.explainers} == {32}
+    assert {part.limit for part in study.parts if not part.explainers} == {None}  # all films are classified
+    assert not any("rise" in part.explainers for part in study.parts)
+    assert "epochs=12 of every model" in reductions(study)
+    assert "without rise, occlusion" in reductions(study)
+
+
+def test_the_first_training_of_every_part_comes_before_the_second_of_any(tmp_path):
+    found = [(work.part.name, work.seed) for work in works(find("balve"), tmp_path, 3)]
+    assert found[:4] == [("paper", 3), ("strict", 3), ("maps, paper", 3), ("maps, strict", 3)]
+    assert found[4:6] == [("paper", 4), ("strict", 4)]
+    assert len(found) == 2 * 5 + 2
+
+
+def test_repeats_change_only_what_is_trained_more_than_once():
+    study = repeated(find("balve"), 2)
+    assert [part.seeds for part in study.parts] == [2, 2, 1, 1]
+    with pytest.raises(UsageError, match="give 1 to 100"):
+        repeated(study, 0)
+
+
+def test_a_part_becomes_a_request_with_its_terms(tmp_path):
+    (work, *_) = works(reduced(tiny()), tmp_path, 7)
+    asked = request(work, "cpu")
+    assert (asked.models, asked.explainers, asked.metrics) == (
+        "oracle-lesion",
+        "gradcam,saliency",
+        "iou,stability,seconds",
+    )
+    assert asked.tasks == "phantom-tiny(size=64, test=20, train=8)"
+    assert (asked.terms.seed, asked.terms.limit, asked.profile) == (7, 8, "quick")
+    assert work.folder == tmp_path / "one-seed7"
+    only = replace(work, part=replace(work.part, explainers=()))
+    assert request(only, "cpu").explainers == "none"
+
+
+def test_names_become_folders():
+    assert slug("S1, strict") == "s1-strict"
+    assert slug("50 %") == "50"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ('title = "A study', 'titel = "A study', r"'titel' is unknown; did you mean title\?"),
+        ("seeds = 2", 'seeds = "2"', r"seeds is '2'; it is of type int"),
+        ('kind = "class"', 'kind = "classes"', "kind is 'classes'; it is one of 'overall'"),
+        ('parts = ["one"]\nmeasures = ["recall"]', 'parts = ["two"]\nmeasures = ["recall"]', "wants the part two"),
+        ('causes = ["drawn"]\n\n[[tables]]', 'causes = ["dawn"]\n\n[[tables]]', "names the cause dawn"),
+        ('task = "phantom-tiny(size=64, test=20)"\n', "", r"parts\[0\]: task is missing"),
+    ],
+)
+def test_mistakes_are_named_with_their_place(before, after, told):
+    with pytest.raises(UsageError, match=told):
+        tiny((before, after))
+
+
+def test_an_unknown_study_is_refused_with_those_there_are():
+    with pytest.raises(UsageError, match="there is no study 'balves'; there are: balve, dala"):
+        find("balves")
