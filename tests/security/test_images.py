@@ -32,6 +32,16 @@ def dicom(**fields):
     return stream.getvalue()
 
 
+def told_or_read(content):
+    """The pixels; None if the file was refused by its name. Nothing else is allowed."""
+    try:
+        return decode("x.dcm", content).pixels
+    except DataError as error:
+        if "x.dcm" not in str(error):
+            raise AssertionError("the message names no file") from error
+        return None
+
+
 def test_the_plain_file_is_read():
     assert decode("x.dcm", dicom()).pixels.shape == (4, 4)
 
@@ -56,10 +66,8 @@ def test_the_plain_file_is_read():
 )
 @pytest.mark.filterwarnings("ignore")  # pydicom says in its way what is wrong
 def test_fields_that_contradict_the_pixels_end_in_a_message_or_in_pixels_in_range(fields):
-    try:
-        pixels = decode("x.dcm", dicom(**fields)).pixels
-    except DataError as error:
-        assert "x.dcm" in str(error)
+    pixels = told_or_read(dicom(**fields))
+    if pixels is None:
         return
     assert pixels.shape[:2] == (4, 4)
     assert np.isfinite(pixels).all()
@@ -69,10 +77,8 @@ def test_fields_that_contradict_the_pixels_end_in_a_message_or_in_pixels_in_rang
 
 def test_a_slope_that_is_no_number_ends_in_a_message():
     broken = dicom(RescaleSlope="1.5").replace(b"1.5 ", b"nan ")
-    try:
-        assert np.isfinite(decode("x.dcm", broken).pixels).all()
-    except DataError as error:
-        assert "x.dcm" in str(error)
+    pixels = told_or_read(broken)
+    assert pixels is None or np.isfinite(pixels).all()
 
 
 def test_deflated_dicom_is_refused_before_it_is_unpacked():
@@ -84,17 +90,15 @@ def test_deflated_dicom_is_refused_before_it_is_unpacked():
         decode("x.dcm", head[:400] + bomb)
 
 
-def test_png_bombs_are_refused_by_their_header(monkeypatch):
+def test_png_bombs_are_refused_by_their_header():
     """65,500 x 65,500 pixels, black: a few megabytes as a file, four thousand in memory."""
     side = 65_500
     header = b"IHDR" + side.to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
     chunk = len(header[4:]).to_bytes(4, "big") + header + zlib.crc32(header).to_bytes(4, "big")
     body = b"IDAT" + zlib.compress(bytes(1000))
-    picture = (
-        b"\x89PNG\r\n\x1a\n" + chunk + (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
-    )
-    with pytest.raises(DataError, match="more than are allowed|could be decompression bomb|exceeds limit"):
-        decode("x.png", picture)
+    chunk += (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+    with pytest.raises(DataError, match=r"more than are allowed|decompression bomb"):
+        decode("x.png", b"\x89PNG\r\n\x1a\n" + chunk)
     assert side**2 > pictures.MOST_PIXELS
 
 
