@@ -131,7 +131,9 @@ def _connect(url: str) -> tuple[Any, str]:
     scheme = url.partition("://")[0]
     try:
         core = importlib.import_module("fsspec.core")
-        fs, root = core.url_to_fs(url, use_listings_cache=False)
+        # One request per file: to share it among several, each is asked for its size first. Ours are small.
+        single = {"max_concurrency": 1} if scheme in ("s3", "s3a") else {}
+        fs, root = core.url_to_fs(url, use_listings_cache=False, **single)
     except ImportError as error:
         msg = f"{url}: {error}; pip install 'xaibench[s3]' for s3://, or the fsspec package of {scheme}://"
         raise UsageError(msg) from error

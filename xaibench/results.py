@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from xaibench.contracts import Prediction, Result, Results
-from xaibench.store import Shard, Store, cell_name
+from xaibench.store import Store, cell_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,14 +13,17 @@ if TYPE_CHECKING:
     from xaibench.places import Location
 
 Row = dict[str, Any]
+SCORED = ("applies", "ids", "patients", "values", "flaws", "lesion_share", "curves")
 
 
 def load_results(folder: Location) -> Results:
     """All that is in a results folder. Of rows with the same labels, the newest run's counts."""
     store = Store(folder).check()
     runs = store.runs()
-    predictions = (_prediction(store, row) for row in _newest(store, (row for run in runs for row in run["subjects"])))
-    scores = (_result(store, row) for row in _newest(store, _score_rows(runs)))
+    columns = _Columns(store)
+    subjects = _newest(store, (row for run in runs for row in run["subjects"]))
+    predictions = (_prediction(store, row, columns) for row in subjects)
+    scores = (_result(store, row, columns) for row in _newest(store, _score_rows(runs)))
     return Results(
         folder=folder,
         predictions=tuple(prediction for prediction in predictions if prediction),
@@ -28,6 +31,31 @@ def load_results(folder: Location) -> Results:
         audit=_audits(store),
         environment=store.environment(runs[-1]["environment"]) if runs else {},
     )
+
+
+class _Columns:
+    """Columns of whole cells, read shard by shard. What many rows have in common, such as ids, is held once."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._known: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+
+    def read(self, row: Row, names: Iterable[str]) -> dict[str, list[Any]] | None:
+        """The columns of these names that all shards have; None if a shard is missing."""
+        found: dict[str, list[Any]] = {name: [] for name in names}
+        for shard in self.store.every_shard(row["key"], row["count"]):
+            if shard is None:
+                return None
+            found = {name: values for name, values in found.items() if name in shard.record}
+            for name, values in found.items():
+                values += shard.column(name)
+        return found
+
+    def held(self, values: Iterable[Any]) -> tuple[Any, ...]:
+        """The same values; of equal ones, the first that came."""
+        new = tuple(values)
+        known = self._known.setdefault((len(new), *new[:1], *new[-1:]), new)
+        return known if known == new else new
 
 
 def _score_rows(runs: list[Row]) -> Iterable[Row]:
@@ -45,48 +73,47 @@ def _newest(store: Store, rows: Iterable[Row]) -> list[Row]:
 
 
 def _fullest(store: Store, counts: dict[int, Row]) -> Row:
-    finished = [count for count in counts if store.shards(counts[count]["key"], count) is not None]
+    if len(counts) == 1:
+        return next(iter(counts.values()))
+    finished = [count for count in counts if not store.missing(counts[count]["key"], count)]
     return counts[max(finished or counts)]
 
 
-def _prediction(store: Store, row: Row) -> Prediction | None:
-    shards, description = store.shards(row["key"], row["count"]), store.description(row["key"])
-    if shards is None or description is None:
+def _prediction(store: Store, row: Row, columns: _Columns) -> Prediction | None:
+    found, description = columns.read(row, ("ids", "patients", "truth", "logits")), store.description(row["key"])
+    if found is None or description is None:
         return None
     return Prediction(
         key=row["key"],
         labels=row["labels"],
         cards=description["cards"],
         classes=tuple(row["classes"]),
-        ids=tuple(_column(shards, "ids")),
-        patients=tuple(_column(shards, "patients")),
-        truth=tuple(_column(shards, "truth")),
-        logits=tuple(map(tuple, _column(shards, "logits"))),
+        ids=columns.held(found["ids"]),
+        patients=columns.held(found["patients"]),
+        truth=columns.held(found["truth"]),
+        logits=tuple(map(tuple, found["logits"])),
         training=row["training"],
         weights=row["weights"],
     )
 
 
-def _result(store: Store, row: Row) -> Result:
-    shards = store.shards(row["key"], row["count"])
-    description = store.description(row["key"])
-    if shards is None or description is None:
+def _result(store: Store, row: Row, columns: _Columns) -> Result:
+    found, description = columns.read(row, SCORED), store.description(row["key"])
+    if found is None or description is None:
         return _unfinished(store, row, description["cards"] if description else row["cards"])
-    columns = {name: _column(shards, name) for name in ("applies", "ids", "patients", "values", "flaws")}
-    chosen = [index for index, applies in enumerate(columns["applies"]) if applies]
-    shares = _column(shards, "lesion_share") if all("lesion_share" in shard.record for shard in shards) else []
-    curves = _column(shards, "curves") if description["cards"]["metric"].get("curve") else []
+    chosen = [index for index, applies in enumerate(found["applies"]) if applies]
+    curves = found["curves"] if description["cards"]["metric"].get("curve") else []
     return Result(
         key=row["key"],
         labels=row["labels"],
         cards=description["cards"],
         status="ok",
-        ids=tuple(columns["ids"][index] for index in chosen),
-        patients=tuple(columns["patients"][index] for index in chosen),
-        values=tuple(columns["values"][index] for index in chosen),
-        failed=tuple(bool(columns["flaws"][index]) for index in chosen),
+        ids=columns.held(found["ids"][index] for index in chosen),
+        patients=columns.held(found["patients"][index] for index in chosen),
+        values=tuple(found["values"][index] for index in chosen),
+        failed=columns.held(bool(found["flaws"][index]) for index in chosen),
         curves=tuple(curves[index] and tuple(curves[index]) for index in chosen) if curves else (),
-        shares=tuple(shares[index] for index in chosen) if shares else (),
+        shares=columns.held(found["lesion_share"][index] for index in chosen) if "lesion_share" in found else (),
         count=row["count"],
         total=row["total"],
     )
@@ -111,7 +138,3 @@ def _audits(store: Store) -> dict[str, dict[str, Any]]:
     for verdict in sorted(store.audits(), key=lambda verdict: float(verdict["at"])):
         found.setdefault(verdict["task"], {})[verdict["metric"]] = verdict
     return found
-
-
-def _column(shards: list[Shard], name: str) -> list[Any]:
-    return [value for shard in shards for value in shard.column(name)]

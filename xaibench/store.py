@@ -145,9 +145,13 @@ class Store:
         found = list(self._found(key, spans(count)))
         return None if None in found else [shard for shard in found if shard]
 
+    def every_shard(self, key: str, count: int) -> Iterator[Shard | None]:
+        """The shards of the first `count` samples, one at a time; None for one that is missing."""
+        return self._found(key, spans(count))
+
     def each_shard(self, key: str, count: int) -> Iterator[Shard]:
-        """The finished shards of the first `count` samples, one at a time."""
-        return filter(None, self._found(key, spans(count)))
+        """Those of them that are finished."""
+        return filter(None, self.every_shard(key, count))
 
     def missing(self, key: str, count: int) -> list[tuple[int, int]]:
         """The spans of samples which are still to be done."""
