@@ -15,6 +15,7 @@ from xaibench.cli.again import as_last_time, command_line, remember
 from xaibench.cli.completion import names_of
 from xaibench.errors import UsageError
 from xaibench.locations import folder_or_url, shown_as, written_there
+from xaibench.references import Reference, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +83,10 @@ OPTIONS: list[Callable[..., Any]] = [
         show_default=True,
         help="How many passes an explanation may cost; auto: quick on a CPU, standard elsewhere.",
     ),
-    plugins_option("--engine", default="local", help="Where cells run."),
+    plugins_option("--engine", default="local", help="Where cells run: local, processes, ray."),
+    click.option("--workers", type=click.IntRange(1), help="How many workers; not with local."),
+    click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds a cell may take; not with local."),
+    click.option("--address", help="Of a Ray cluster; auto: the one this machine belongs to."),
     click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True),
     click.option(
         "--references/--no-references", default=True, show_default=True, help="Floors and ceilings on the board."
@@ -121,6 +125,13 @@ def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def engine_of(options: dict[str, Any]) -> str:
+    """The engine with its options as parameters of its reference; one that has no such parameter refuses it."""
+    given = {name: options[name] for name in ("workers", "timeout", "address") if options.get(name) is not None}
+    reference = parse(options["engine"])
+    return str(Reference(reference.target, {**reference.params, **given}))
+
+
 def make_request(options: dict[str, Any]) -> Request:
     """The request behind the options."""
     from xaibench.planning import Terms
@@ -144,7 +155,7 @@ def make_request(options: dict[str, Any]) -> Request:
         profile=("quick" if device == "cpu" else "standard") if profile == "auto" else profile,
         references=options["references"],
         audit=options["audit"],
-        engine=options["engine"],
+        engine=engine_of(options),
         device=device,
         batch_size=options["batch_size"],
         out=options["out"],

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import signal
+import socket
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 1.0
 QUICK_SECONDS = 0.05  # cells quicker than this are sent several at once: a call takes about a millisecond
 TOGETHER = 16
+PROBE_SECONDS = 2.0
+HEAD_SECONDS = 20.0  # a head that is away for longer is lost; after 60 Ray would end this process
 LONGEST_START = 600.0  # seconds without any actor after which there is none to come
 
 
@@ -81,11 +84,15 @@ class Ray:
         self._seen: set[tuple[str, int]] = set()
         self._lost = self._rooms = 0
         self._looked = float("-inf")
-        self._someone = 0.0  # when an actor was last there
+        self._someone = self._answered = self._probed = 0.0  # when there last was an actor, an answer, a question
+        self._head = self._headless = ""
 
     def run(self, cells: Sequence[Cell], worker: Callable[[], Worker]) -> Iterator[Outcome]:
         """Yield the outcome of every cell, in the order of finishing."""
         work = Work.of(cells, self.images)
+        if self._headless:
+            yield from work.given_up("interrupted", self._headless)
+            return
         try:
             self._connect()
             self._put_weights(cells)
@@ -96,6 +103,8 @@ class Ray:
                 for berth in self._speaking():
                     yield from self._listen(berth, work)
                 yield from self._overdue(work)
+                if self._head_is_lost():
+                    yield from work.given_up("interrupted", self._headless)
         except BaseException:
             self.close()
             raise
@@ -103,7 +112,7 @@ class Ray:
     def close(self) -> None:
         """Give the cluster its room back; one that was started here ends."""
         berths, self._berths = self._berths, []
-        if self._ray is not None and self._ray.is_initialized():
+        if self._ray is not None and not self._headless:  # without a head, Ray answers no call any more
             for berth in berths:
                 self._ray.kill(berth.actor)
             self._ray.shutdown()
@@ -132,7 +141,23 @@ class Ray:
             msg = f"no Ray cluster at address {self.address!r}: {error}; without an address one is started here"
             raise UsageError(msg) from error
         signal.signal(signal.SIGTERM, ours)  # Ray's own would end us without a record
-        self._ray = ray
+        self._ray, self._head, self._answered = ray, ray.get_runtime_context().gcs_address, time.monotonic()
+
+    def _head_is_lost(self) -> bool:
+        """Whether the head has not answered for a while: a restarted one knows nothing of our actors."""
+        now = time.monotonic()
+        if now - self._probed < PROBE_SECONDS:
+            return False
+        self._probed = now
+        host, _, port = self._head.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), PROBE_SECONDS).close()
+        except OSError:
+            if now - self._answered > HEAD_SECONDS:
+                self._headless = f"the head of the Ray cluster, {self._head}, is lost"
+        else:
+            self._answered = now
+        return bool(self._headless)
 
     def _put_weights(self, cells: Sequence[Cell]) -> None:
         """Weights travel once to every node that has not got the file, however many actors it has."""

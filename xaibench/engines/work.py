@@ -79,6 +79,11 @@ class Work:
         del self.pieces_left[piece.number]
         return [joined(self.cells[piece.number], self.ends.pop(piece.number))]
 
+    def given_up(self, status: Status, reason: str) -> list[Outcome]:
+        """The outcomes of all cells that have not ended."""
+        left, self.pieces_left = self.pieces_left, {}
+        return [Outcome(self.cells[number], status, reason) for number in left]
+
 
 def parts(cell: Cell, images: int) -> list[Cell]:
     """The cell, or parts of it that begin where shards begin."""
