@@ -62,6 +62,7 @@ class _Subject:
         self.twin = plan_subject(here, choice)  # the same cells in the same order, of weights that are there
         self.trials: dict[str, Trial] = {}
         self.failures: dict[str, str] = {}
+        self.flat: set[str] = set()  # keys of explanations that show nothing
         self.traffic: Traffic | None = None
 
     def _begun(self, prepared: Prepared, variant: str) -> Prepared:
@@ -136,17 +137,18 @@ class _Subject:
         """On the maps of the quickest explainer that shows something."""
         scored = {cell.inputs["maps"]: cell for cell in cells}
         makers = cheapest([cell for cell in self.plan_cells("explain") if cell.key in scored], self.trials)
-        for maker in makers:
-            if not self.probe.shows(maker, self.trials[maker.key].count):
-                continue
-            cell, count = scored[maker.key], self._most(maker)
-            inputs = [one for one in self.plan_cells("explain") if one.key in cell.inputs.values()]
-            made = [self.probe.tried(one, count) for one in inputs]
-            trouble = next((one for one in made if isinstance(one, str)), "")
-            self._remember(cell, trouble or self.probe.adaptive(cell, count))
-            return
-        for cell in cells:
-            self.failures[self._kind(cell)] = "no explainer's maps could be tried on it"
+        self.flat |= {maker.key for maker in makers if not self.probe.shows(maker, self.trials[maker.key].count)}
+        for empty in (False, True):  # what is flat is not scored: that takes no time, and must not stand for the rest
+            maker = next((one for one in makers if (one.key in self.flat) == empty), None)
+            if maker:
+                self._try_on(scored[maker.key], self._most(maker))
+
+    def _try_on(self, cell: Cell, count: int) -> None:
+        """A score, after the maps that it reads."""
+        inputs = [one for one in self.plan_cells("explain") if one.key in cell.inputs.values()]
+        made = [self.probe.tried(one, count) for one in inputs]
+        trouble = next((one for one in made if isinstance(one, str)), "")
+        self._remember(cell, trouble or self.probe.adaptive(cell, count))
 
     def _most(self, maker: Cell) -> int:
         trial = self.trials[maker.key]
@@ -166,7 +168,8 @@ class _Subject:
     def _kind(self, cell: Cell) -> str:
         """What costs the same: variants and targets of an explainer, all explainers under one metric."""
         name = "metric" if cell.kind == "score" else "explainer"
-        return f"{cell.kind}|{cell.references.get(name, '')}"
+        flat = "flat" if cell.inputs.get("maps") in self.flat else ""
+        return f"{cell.kind}|{cell.references.get(name, '')}|{flat}"
 
     def _cost(self, twin: Cell, gpu: Gpu | None) -> Cost:
         trial = self.trials.get(self._kind(twin))
