@@ -8,13 +8,12 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xaibench.cards import MEMBERS
 from xaibench.discovery import Plugin, discover, is_importable, normal
 from xaibench.errors import UsageError
 from xaibench.factories import is_factory
 from xaibench.loading import fetch, is_file
 from xaibench.references import Reference, parse
-from xaibench.registry import create, did_you_mean, produce, resolve
+from xaibench.registry import create, did_you_mean, plugins, produce, resolve, spelled
 from xaibench.testing.checks import KINDS
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def at_hand(factory: Any, kind: str = "", params: Mapping[str, Value] | None = N
     kind = kind or kind_of(factory) or _of_what_it_makes(factory, params or {})
     if not kind:
         raise UsageError(unknown_kind(label))
-    target = address(factory)
+    target = address(kind, factory)
     reference = str(Reference(target, params or {})) if target else ""
     return Subject(kind, label, factory, reference, params or {}, profile)
 
@@ -137,20 +136,19 @@ def one(kind: str) -> str:
     return kind.removesuffix("s")
 
 
-def address(factory: Any) -> str:
-    """Where another process would find a class, function or object of a module; "" if it would not."""
+def address(kind: str, factory: Any) -> str:
+    """Where another process would find a class or function; "" if it would not."""
     name = getattr(factory, "__qualname__", "")
     module = inspect.getmodule(factory)
     if not is_factory(factory) or not name.isidentifier() or module is None:
         return ""
-    top = module.__name__.partition(".")[0]
+    full = f"{module.__name__}:{name}"
+    if installed := [plugin for plugin in plugins(kind) if plugin.value == full]:
+        return spelled(installed[0])
     # Asking the path itself: what was loaded from a file is in sys.modules, where no other process would find it.
-    if PathFinder.find_spec(top) and is_importable(module.__name__, name):
-        return f"{module.__name__}:{name}"
+    package = module.__name__.partition(".")[0]
+    if package != module.__name__ and PathFinder.find_spec(package) and is_importable(module.__name__, name):
+        return full
+    # The name of a lone module may be that of a plugin too: `demo:Demo` would be demo with a parameter.
     file = getattr(module, "__file__", None) or ""
     return f"{file}:{name}" if is_file(file) and Path(file).is_file() else ""
-
-
-def lacks(kind: str, plugin: Any) -> list[str]:
-    """The methods and attributes that a plugin should have and has not."""
-    return [name for name in MEMBERS[kind] if not hasattr(plugin, name)]
