@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -13,7 +14,7 @@ from xaibench.files import write_json
 from xaibench.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from xaibench.contracts import Floats
@@ -77,14 +78,20 @@ def export_maps(folder: Path, out: Path) -> list[Path]:
     if not every:
         raise DataError(f"{folder} holds no finished maps; `xaibench run --out {folder}` makes them")
     varying = [name for name in ("fold", "precision", "target") if len({one.labels[name] for one in every}) > 1]
-    return [_export(one, out, varying) for one in every]
+    folders: dict[Path, Heatmaps] = {}
+    for one in every:
+        last = " ".join([one.labels["explainer"], *(f"{name} {one.labels[name]}" for name in varying)])
+        names = [_plain(name) for name in (one.labels["task"], one.labels["model"], last)]
+        place = out.joinpath(*names)
+        folders[place if place not in folders else place.with_name(f"{place.name}-{len(folders)}")] = one
+    for place, one in folders.items():
+        _write(one, place)
+    return list(folders)
 
 
-def _export(one: Heatmaps, out: Path, varying: Sequence[str]) -> Path:
+def _write(one: Heatmaps, folder: Path) -> None:
     import numpy as np
 
-    last = ", ".join([one.labels["explainer"], *(f"{name} {one.labels[name]}" for name in varying)])
-    folder = out / _safe(one.labels["task"]) / _safe(one.labels["model"]) / _safe(last)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "index.csv").open("w", encoding="utf-8", newline="") as stream:
         table = csv.writer(stream)
@@ -94,12 +101,16 @@ def _export(one: Heatmaps, out: Path, varying: Sequence[str]) -> Path:
             np.save(folder / file, values, allow_pickle=False)
             table.writerow((name, file, one.classes[target]))
     write_json(folder / "maps.json", dict(one.labels))
-    return folder
+
+
+def _plain(label: str) -> str:
+    """A label as a folder that can be typed without quotes; maps.json has it as it is."""
+    return re.sub(r"[^\w.+-]+", "_", label).strip("_.")[:80]
 
 
 def _safe(name: str) -> str:
-    """A name for a file, on any system; what is long or odd keeps its beginning and gets a digest."""
-    plain = quote(name, safe=" ,()=+@")
+    """The name of an image as that of a file on any system; a long or odd one keeps its beginning and gets a digest."""
+    plain = quote(name, safe=" +")
     if len(plain) <= 100 and plain.strip(". ") == plain:
         return plain
     return f"{plain[:60].strip('. ')}-{hashlib.blake2b(name.encode(), digest_size=8).hexdigest()}"

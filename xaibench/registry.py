@@ -95,14 +95,17 @@ def select(group: str, text: str, profile: str = "") -> list[Loaded | Broken]:
     for item in split_list(text):
         if is_pattern(item):
             found = [attempt(plugin, profile) for plugin in matching(group, item)]
-            found = [
-                row for row in found if item != DEFAULT or isinstance(row, Broken) or is_default(row.card, profile)
-            ]
+            found = [row for row in found if isinstance(row, Broken) or is_meant(row.card, item, profile)]
         else:
             found = [create(group, item, profile)]
         for row in found:
             rows.setdefault(row.reference, row)
     return list(rows.values())
+
+
+def is_meant(card: Mapping[str, Any], pattern: str, profile: str) -> bool:
+    """Whether a pattern brings a plugin; maps from files are somebody's own, and so only ever named."""
+    return not card.get("precomputed") and (pattern != DEFAULT or is_default(card, profile))
 
 
 def is_default(card: Mapping[str, Any], profile: str) -> bool:

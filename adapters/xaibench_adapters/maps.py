@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from torch.nn import functional as F
 
 from xaibench.contracts import ExplainerCard
-from xaibench.errors import DataError, UsageError
+from xaibench.errors import DataError, Unsupported, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,12 +50,15 @@ class Maps:
         default=False,
     )
 
-    def __init__(self, folder: str, *, model: str = "") -> None:
+    def __init__(self, folder: str = "", *, model: str = "") -> None:
         self.folder = Path(folder).expanduser()
+        self.found = Found(self.folder, {}, frozenset())
+        self._content = ""
+        if not folder:
+            return  # there is something to tell of it, and nothing to score
         if not self.folder.is_dir():
             raise UsageError(f"maps: there is no folder {self.folder}; give the one with the heatmaps, maps:FOLDER")
         self.found = Found.of(self.folder)
-        self._content = ""
         self.card = replace(self.card, model=model or _about(self.folder).get("model", ""))
 
     def fingerprint(self) -> str:
@@ -65,6 +68,8 @@ class Maps:
 
     def notes(self, task: Task) -> Iterator[str]:
         """What a person should know before reading the numbers."""
+        if not self.found.files:
+            return
         entries = [entry for fold in range(task.folds) for entry in task.entries("test", fold)]
         ids = list(dict.fromkeys(entry.id for entry in entries))
         missing = [name for name in ids if not self.found.has(name)]
@@ -74,13 +79,16 @@ class Maps:
                 f"as {', '.join(ids[:SHOWN])}; here are {', '.join(self.found.names()[:SHOWN])}"
             )
         if missing:
-            yield f"{len(missing)} of {len(ids)} test images have no map and count as failed: {_some(missing)}"
+            told = "where the run takes one of them, it counts as failed"
+            yield f"{len(missing)} of {len(ids)} test images have no map ({_some(missing)}); {told}"
         shape = read(self.found.any(next(name for name in ids if name not in missing))).shape
         if shape != tuple(task.shape[1:]):
             yield f"maps of {shape[0]} x {shape[1]} are stretched to {task.shape[1]} x {task.shape[2]}, linearly"
 
     def explain(self, classifier: Classifier, batch: Batch) -> Floats:
         """Heatmaps [B, H, W]; NaN where there is none."""
+        if not self.found.files:
+            raise Unsupported("say where the maps are: maps:FOLDER")
         rows, columns = batch.images.shape[2:]
         names = [classifier.classes[target] for target in batch.targets.tolist()]
         return np.stack([self._map(key, (rows, columns)) for key in zip(batch.ids, names, strict=True)])
