@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Segmentation: TypeAlias = Literal["slic", "quickshift", "felzenszwalb", "grid"]
 METHODS: tuple[Segmentation, ...] = get_args(Segmentation)
+C_INT = 2**31  # quickshift takes no larger seed
 KEPT = 128  # segmentations in memory; 25 MB at 224 pixels
 
 _cache: dict[object, Labels] = {}
@@ -104,7 +105,7 @@ def _found(
     else:
         colour = picture.shape[2] == 3
         found = segmentation.quickshift(  # type: ignore[no-untyped-call]
-            picture, kernel_size=4, max_dist=200, ratio=0.2, convert2lab=colour, rng=seed, channel_axis=-1
+            picture, kernel_size=4, max_dist=200, ratio=0.2, convert2lab=colour, rng=seed % C_INT, channel_axis=-1
         )
     return found
 

@@ -4,6 +4,7 @@ import torch
 
 from xaibench import segmentation
 from xaibench.errors import DataError, UsageError
+from xaibench.seeds import derive
 from xaibench.segmentation import METHODS, segment, segment_masks
 
 
@@ -49,6 +50,11 @@ def test_the_same_seed_gives_the_same_segments_and_leaves_global_generators_alon
     monkeypatch.setattr(segmentation, "_cache", {})
     np.testing.assert_array_equal(segment(picture(), method, seed=5), first)
     np.testing.assert_equal(np.random.get_state(), before)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_seeds_may_be_as_long_as_those_of_samples(method):
+    assert segment(picture(), method, count=20, seed=derive("some image", 4)).max() > 0
 
 
 def test_the_grid_is_as_square_as_the_image_allows():
