@@ -39,6 +39,7 @@ class Dispatch:
     def __exit__(self, *_: object) -> None:
         if close := getattr(self._engine, "close", None):
             close()
+        _worker.cache_clear()  # samples and networks would lie beside what reports need
 
     def outcomes(self, stages: Iterable[list[Cell]]) -> Iterator[Outcome]:
         """How every cell ends, stage after stage: within a stage no cell waits for another."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from xaibench.contracts import Cell, Entry, Floats, Mask, Sample, Split, Task
+    from xaibench.contracts import Cell, Entry, Floats, Mask, Sample, Task
     from xaibench.places import Location
     from xaibench.store import Shard
 
@@ -55,6 +54,10 @@ class Workbench:
         self.setting = setting
         self.store = Store(setting.out)
         self.device = torch.device(setting.device)
+        # Not `functools.cache`, which would keep the workbench, and all that it holds, for the life of the process.
+        self._plugins: dict[tuple[str, str], Loaded] = {}
+        self._entries: dict[tuple[str, int], list[Entry]] = {}
+        self._priors: dict[tuple[str, int], Floats] = {}
         self._samples: dict[str, Sample] = {}
         self._kept_of = ""  # the task of these
         self._sample_bytes = 0
@@ -64,23 +67,23 @@ class Workbench:
         # By model and weights, for other code may have the same weights: the network, and its layers in order.
         self._originals: dict[tuple[str, str], tuple[nn.Module, list[str]]] = {}
 
-    @functools.cache  # noqa: B019  # a workbench lives as long as its process
     def plugin(self, group: str, reference: str) -> Loaded:
         """A plugin, made once."""
-        return create(group, reference)
+        if (group, reference) not in self._plugins:
+            self._plugins[group, reference] = create(group, reference)
+        return self._plugins[group, reference]
 
     def task(self, cell: Cell) -> Task:
         """The task of a cell."""
         task: Task = self.plugin("tasks", cell.references["task"]).plugin
         return task
 
-    @functools.cache  # noqa: B019
-    def _ordered(self, reference: str, split: Split, fold: int) -> list[Entry]:
-        return ordered(self.plugin("tasks", reference).plugin, split, fold)
-
     def entries(self, cell: Cell, start: int, stop: int) -> list[Entry]:
         """The samples of a shard."""
-        return self._ordered(cell.references["task"], "test", cell.identity["fold"])[start:stop]
+        key = (cell.references["task"], cell.identity["fold"])
+        if key not in self._entries:
+            self._entries[key] = ordered(self.task(cell), "test", cell.identity["fold"])
+        return self._entries[key][start:stop]
 
     def todo(self, cell: Cell) -> list[tuple[int, int]]:
         """The spans of a cell that are still to be done here."""
@@ -192,9 +195,13 @@ class Workbench:
         self._classifiers.clear()
         self._guards.clear()
 
-    @functools.cache  # noqa: B019
     def prior(self, reference: str, fold: int) -> Floats:
         """Mean lesion mask of the training images; drawn once and kept in the user's cache."""
+        if (reference, fold) not in self._priors:
+            self._priors[reference, fold] = self._prior(reference, fold)
+        return self._priors[reference, fold]
+
+    def _prior(self, reference: str, fold: int) -> Floats:
         loaded = self.plugin("tasks", reference)
         path = cache_root() / "priors" / f"{key_of({**task_identity(loaded), 'fold': fold})}.npy"
         prior: Floats = np.load(path, allow_pickle=False) if path.exists() else _save_prior(path, loaded.plugin, fold)
