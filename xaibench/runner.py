@@ -7,8 +7,9 @@ import time
 import traceback
 import uuid
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from xaibench.progress import Progress
 
 UNTRAINED = Prepared("not trained yet", None)
+STAMP = "%Y%m%dT%H%M%S-%f"  # names of runs: sorted, they are in the order of time
 NONE = "none"  # for explainers: the models' predictions are all that is wanted
 
 
@@ -251,8 +253,7 @@ class _Record:
     def __init__(self, store: Store, request: Request, choice: Choice, argv: list[str], environment: str) -> None:
         self.store = store
         now = time.time()
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now))
-        self.run_id = f"{stamp}-{int(now * 1e6) % 10**6:06d}-{uuid.uuid4().hex[:6]}"
+        self.run_id = _next_id(store, now)
         self.content: dict[str, Any] = {
             "argv": argv,
             "request": {**asdict(request), "out": str(request.out)},
@@ -303,6 +304,15 @@ class _Record:
             "seconds": round(time.time() - self.content["started"], 3),
         }
         self._save()
+
+
+def _next_id(store: Store, now: float) -> str:
+    """A name that sorts after those of all runs before it, even where the clock was set back between them."""
+    moment = datetime.fromtimestamp(now, UTC)
+    latest = max(store.files.tree("runs"), default="")
+    with suppress(ValueError):  # no run yet, or a file that is no run's
+        moment = max(moment, datetime.strptime(f"{latest[:22]}+0000", f"{STAMP}%z") + timedelta(microseconds=1))
+    return f"{moment.strftime(STAMP)}-{uuid.uuid4().hex[:6]}"
 
 
 def _row(cell: Cell) -> dict[str, Any]:

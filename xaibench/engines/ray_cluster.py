@@ -83,7 +83,6 @@ class Ray:
         self._weights: dict[str, Any] = {}
         self._seen: set[tuple[str, int]] = set()
         self._lost = self._rooms = 0
-        self._looked = float("-inf")
         self._someone = self._answered = self._probed = 0.0  # when there last was an actor, an answer, a question
         self._head = self._headless = ""
 
@@ -142,22 +141,26 @@ class Ray:
             raise UsageError(msg) from error
         signal.signal(signal.SIGTERM, ours)  # Ray's own would end us without a record
         self._ray, self._head, self._answered = ray, ray.get_runtime_context().gcs_address, time.monotonic()
+        self._rooms = self._count_rooms()
 
     def _head_is_lost(self) -> bool:
         """Whether the head has not answered for a while: a restarted one knows nothing of our actors."""
-        now = time.monotonic()
-        if now - self._probed < PROBE_SECONDS:
-            return False
-        self._probed = now
+        if time.monotonic() - self._probed > PROBE_SECONDS and self._head_answers():
+            self._rooms = self._count_rooms()
+        if time.monotonic() - self._answered > HEAD_SECONDS:
+            self._headless = f"the head of the Ray cluster, {self._head}, is lost"
+        return bool(self._headless)
+
+    def _head_answers(self) -> bool:
+        """Asked by a connection of our own: Ray's calls would wait for a minute, and then end this process."""
+        self._probed = time.monotonic()
         host, _, port = self._head.rpartition(":")
         try:
             socket.create_connection((host, int(port)), PROBE_SECONDS).close()
         except OSError:
-            if now - self._answered > HEAD_SECONDS:
-                self._headless = f"the head of the Ray cluster, {self._head}, is lost"
-        else:
-            self._answered = now
-        return bool(self._headless)
+            return False
+        self._answered = time.monotonic()
+        return True
 
     def _put_weights(self, cells: Sequence[Cell]) -> None:
         """Weights travel once to every node that has not got the file, however many actors it has."""
@@ -165,22 +168,19 @@ class Ray:
             if path not in self._weights:
                 self._weights[path] = self._ray.put(np.frombuffer(Path(path).read_bytes(), dtype=np.uint8))
 
-    def _room(self) -> int:
+    def _count_rooms(self) -> int:
         """Actors that the cluster, as it is now, has room for."""
         if self.workers:
             return self.workers
-        if time.monotonic() - self._looked > LOOK_SECONDS:
-            self._looked, self._rooms = time.monotonic(), self._count_rooms()
-        return self._rooms
-
-    def _count_rooms(self) -> int:
         total = self._ray.cluster_resources()
         rooms = [int(total.get(name, 0) / each) for name, each in (("CPU", self.cpus), ("GPU", self.gpus)) if each > 0]
         return max(min(rooms, default=1), 1)
 
     def _staff(self, work: Work, worker: Callable[[], Worker]) -> None:
         busy = sum(bool(berth.pieces) for berth in self._berths)
-        for _ in range(min(self._room(), len(work) + busy) - len(self._berths)):
+        for _ in range(min(self._rooms, len(work) + busy) - len(self._berths)):
+            if not self._head_answers():
+                return
             variables = {name: value for name, value in os.environ.items() if name.startswith("XAIBENCH_")}
             made = self._ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_restarts=0)(Replica)
             actor = made.remote(worker, self.threads, variables)
