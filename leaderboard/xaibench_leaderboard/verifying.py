@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from xaibench.errors import DataError, UsageError, XaibenchError
-from xaibench.files import read_json
+from xaibench.files import read_json, sealed
 from xaibench.progress import choose as choose_progress
 from xaibench.registry import installed_only
 from xaibench.results import load_results
@@ -203,6 +203,12 @@ class Replica:
             self._provide(source)
         with redirect_stdout(sys.stderr):
             self._work().execute(cell)
+        for shard in list(self.store.each_shard(key, cell.count)):
+            stored = self.original.shard(key, shard.start, shard.stop)
+            if stored is not None:  # what a map took is a measurement: it comes out otherwise every time
+                self.store.files.write(
+                    f"{shard.name}/record.json", sealed({**stored.record, "maps": shard.record["maps"]})
+                )
 
     def _link(self, key: str, without: tuple[int, int] | None) -> None:
         """Show the shards of a cell, all or all but those that begin where the missing one does."""

@@ -1,0 +1,133 @@
+import csv
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from xaibench.cli.main import cli
+from xaibench.errors import UsageError
+from xaibench_leaderboard.study.asking import ANSWERS
+from xaibench_leaderboard.study.questions import answers, collect, page, write_page
+
+TINY = Path(__file__).with_name("tiny.toml")
+OPTIONS = ("--quick", "--device", "cpu")
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """The tiny study, run and published."""
+    folder = tmp_path_factory.mktemp("study")
+    ran = invoke("reproduce", TINY, *OPTIONS, "--out", folder / "out", "--docs", folder / "docs")
+    assert ran.exit_code == 0, ran.output
+    return folder
+
+
+def test_every_part_runs_once_per_seed_into_a_folder_of_its_own(place):
+    assert sorted(one.name for one in (place / "out" / "tiny-quick").iterdir() if one.is_dir()) == [
+        "one-seed0",
+        "one-seed1",
+    ]
+
+
+def test_table_json_csv_and_section_tell_the_same(place):
+    folder = place / "docs" / "tiny"
+    told = json.loads((folder / "reproduction.json").read_text())
+    rows = [(table["name"], row) for table in told["tables"] for row in table["rows"]]
+    with (folder / "tables.csv").open() as stream:
+        lines = list(csv.DictReader(stream))
+    assert len(lines) == len(rows)
+    for (name, row), line in zip(rows, lines, strict=True):
+        assert (line["table"], line["row"], line["figure"]) == (name, row["row"], row["figure"])
+        assert line["ours"] == (str(row["ours"]["mean"]) if row["ours"] else "")
+    markdown, section = (folder / "index.md").read_text(), (folder / "section.html").read_text()
+    for _, row in rows:
+        assert f"| {row['row']} |" in markdown
+        assert f"<td>{row['row']}</td>" in section
+
+
+def test_the_command_that_made_it_stands_beside_it(place):
+    folder = place / "docs" / "tiny"
+    command = f"xaibench reproduce {TINY} --quick"
+    assert command in (folder / "index.md").read_text()
+    assert json.loads((folder / "reproduction.json").read_text())["command"] == command
+
+
+def test_every_caption_says_what_was_cut(place):
+    told = json.loads((place / "docs" / "tiny" / "reproduction.json").read_text())
+    assert told["reduced"]
+    cut = "Reduced for a test: train=8 of the task; explanations of the first 8 test images of each fold"
+    assert all(cut in table["caption"] for table in told["tables"])
+
+
+def test_nothing_made_of_films_is_published(place):
+    """Neither images nor maps: drawings of figures, text, and archives of scores."""
+    files = [one for one in (place / "docs").rglob("*") if one.is_file()]
+    assert {one.suffix for one in files} <= {".md", ".json", ".csv", ".html", ".svg", ".zip"}
+    for one in files:
+        if one.suffix == ".svg":
+            assert "<image" not in one.read_text()
+        if one.suffix == ".zip":
+            assert all(name.endswith(".json") for name in zipfile.ZipFile(one).namelist())
+
+
+def test_what_is_published_can_be_verified(place):
+    ran = invoke("verify", place / "docs" / "tiny" / "one-seed0.zip", "--sample", 3, "--json")
+    checks = json.loads(ran.stdout)["checks"]
+    assert ran.exit_code == 0
+    assert sum(check["kind"] == "score" and check["verdict"] == "holds" for check in checks) == 3
+
+
+def test_the_second_time_makes_the_same_files_from_what_is_there(place, tmp_path):
+    before = {one.name: one.read_bytes() for one in (place / "docs" / "tiny").iterdir() if one.suffix != ".zip"}
+    ran = invoke("reproduce", TINY, *OPTIONS, "--no-run", "--out", place / "out", "--docs", tmp_path)
+    assert ran.exit_code == 0
+    assert {one.name: one.read_bytes() for one in (tmp_path / "tiny").iterdir() if one.suffix != ".zip"} == before
+
+
+def test_without_a_run_there_is_no_table(tmp_path):
+    with pytest.raises(Exception, match="holds nothing of study tiny yet"):
+        invoke("reproduce", TINY, *OPTIONS, "--no-run", "--out", tmp_path)
+
+
+def test_the_studies_are_listed_and_one_must_be_named():
+    assert "balve: " in invoke("reproduce", "--list").output
+    assert {"hmc", "raut"} <= {one["name"] for one in json.loads(invoke("reproduce", "--list", "--json").stdout)}
+    with pytest.raises(UsageError, match="say which study"):
+        invoke("reproduce")
+    with pytest.raises(UsageError, match="say --docs"):
+        invoke("reproduce", "--questions")
+
+
+def test_a_question_whose_runs_are_missing_says_so(tmp_path):
+    found = answers(collect(tmp_path, 0))
+    assert len(found) == len(ANSWERS) == 6
+    assert all("Not answered" in one.reading for one in found)
+    assert not any(one.rows for one in found)
+
+
+def test_questions_are_answered_by_the_sign_of_the_interval(score, done):
+    """Grad-CAM is above the blob on every film, and as often above as below the prior."""
+    values = {"gradcam": (0.5, 0.6, 0.5, 0.6), "centre": (0.1, 0.2, 0.1, 0.2), "tissue-prior": (0.7, 0.4, 0.7, 0.4)}
+    part = done([score(name, "iou-matched", each, model="hmc") for name, each in values.items()])
+    (answer, *_) = [ask({"hmc": {"maps": part}}) for ask in ANSWERS]
+    ((name, metric, own, blob, prior, reading),) = answer.rows
+    assert (name, metric) == ("MIAS films, HMC-Net", "iou-matched")
+    assert own.startswith("0.550 ")
+    assert blob.startswith("0.400 ")
+    assert prior.startswith("0.000 ")
+    assert reading == "more, cannot be told"
+    assert answer.reading == "Grad-CAM is clearly better than both in 0 of 1 comparisons."
+
+
+def test_the_page_holds_every_question_and_the_command(tmp_path):
+    path = write_page(tmp_path, tmp_path / "none", 0)
+    text = path.read_text()
+    assert text == page(collect(tmp_path / "none", 0), answers(collect(tmp_path / "none", 0)))
+    assert text.count("\n## ") == 6
+    assert "xaibench reproduce --questions" in text
