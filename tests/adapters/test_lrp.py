@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from xaibench.classifier import TorchClassifier
@@ -82,6 +83,29 @@ def test_the_maps_are_those_of_zennit_as_its_users_call_it(composite, theirs):
         _, expected = attributor(images.clone().requires_grad_(), torch.eye(2)[[0, 1]])
     maps = LRP(composite).explain(TorchClassifier(network, ("a", "b"), None), batch_of(images, [0, 1]))
     torch.testing.assert_close(maps, expected.sum(dim=1))
+
+
+@pytest.mark.parametrize(("name", "canonizer"), [("resnet18", "ResNetCanonizer"), ("vgg11_bn", "VGGCanonizer")])
+def test_the_networks_of_torchvision_get_zennits_maps_and_stay_as_they_were(name, canonizer):
+    from zennit import composites
+    from zennit import torchvision as canonizers
+    from zennit.attribution import Gradient
+
+    torch.manual_seed(6)
+    network = torchvision.models.get_model(name, num_classes=2).eval().requires_grad_(False)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):  # not the ones that do nothing
+            module.running_mean.uniform_(-0.1, 0.1), module.running_var.uniform_(0.5, 1.5)
+    images, guard = torch.rand((2, 3, 48, 48)), Guard(network)
+    maps = LRP("epsilon-plus").explain(TorchClassifier(network, ("a", "b"), None), batch_of(images, [0, 1]))
+    assert guard.changes() == ""
+    composite = composites.EpsilonPlus(canonizers=[getattr(canonizers, canonizer)()])
+    with Gradient(model=network, composite=composite) as attributor:
+        _, expected = attributor(images.clone().requires_grad_(), torch.eye(2))
+    expected = expected.sum(dim=1)
+    assert expected.abs().max() > 1e-6
+    scale = expected.abs().amax(dim=(1, 2), keepdim=True)
+    torch.testing.assert_close(maps / scale, expected / scale, rtol=0, atol=1e-4)
 
 
 def test_preprocessing_inside_the_network_changes_nothing():
