@@ -4,9 +4,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_model
+from torch.nn import functional
 
 from xaibench import variants
+from xaibench.__main__ import call
+from xaibench_models.resnet import resnet18
 
 
 def maps_of(answer, film=0):
@@ -167,14 +172,44 @@ def test_a_task_that_does_not_read_films_says_so(explain, film):
     assert "no method `read`" in said
 
 
-def test_a_network_of_other_classes_says_how_to_name_them(film, capsys, tmp_path):
-    import torch
+def test_weights_from_a_file_are_explained_and_other_classes_are_refused_with_the_way_out(film, capsys, tmp_path):
+    file = tmp_path / "weights.safetensors"
+    network = resnet18(2)
+    save_model(network, str(file))
+    asked = [
+        "explain",
+        str(film),
+        "--model",
+        f"resnet18@{file}",
+        "--explainers",
+        "gradcam",
+        "--json",
+        "--progress",
+        "none",
+    ]
+    assert call([*asked, "--task", "picture(classes='a,b',size=64)"]) == 0
+    told = json.loads(capsys.readouterr().out)["films"][0]
+    pixels = torch.from_numpy(np.array(Image.open(film), np.float32) / 255)[None, None]
+    image = functional.interpolate(pixels, (64, 64), mode="bilinear")
+    with torch.inference_mode():
+        expected = torch.softmax(network.eval()(image), dim=1)[0].tolist()
+    assert list(told["probabilities"].values()) == pytest.approx(expected, abs=1e-4)
+    assert str(file) in told["weights"]["origin"]
+    assert told["maps"][0]["status"] in ("ok", "failed")  # of random weights a map may be flat
+    assert call([*asked, "--task", "picture(classes='a,b,c',size=64)"]) == 2
+    assert "--task \"picture(classes='a,b')\"" in capsys.readouterr().err
 
-    from xaibench.__main__ import call
 
-    file = tmp_path / "cnn.pt"
-    torch.save({"fc.weight": torch.zeros(2, 4)}, file)
-    code = call(["explain", str(film), "--model", f"resnet18@{file}", "--task", "picture(classes='a,b,c',size=32)"])
-    said = capsys.readouterr().err
+def test_a_network_with_fewer_outputs_than_classes_is_refused_with_the_way_out(explain, film):
+    code, _, said = explain(film, model="TwoOnly", task="picture(classes='a,b,c',size=32)")
     assert code == 2
+    assert "gives 2 outputs" in said
     assert "--task \"picture(classes='a,b')\"" in said
+
+
+def test_a_network_of_ones_own_needs_no_card(explain, film):
+    code, answer, said = explain(film, model="built", explainers=("Gradient", "gradcam"))
+    assert code == 0
+    assert "layer for CAM methods" in said
+    assert [row["status"] for row in answer["films"][0]["maps"]] == ["ok", "ok"]
+    assert answer["films"][0]["warnings"] == []

@@ -63,3 +63,16 @@ def test_without_a_results_folder_nothing_is_known(explain, film):
     _, answer, _ = explain(film, "--results", "nowhere")
     assert answer["films"][0]["calibration"] is None
     json.dumps(answer, allow_nan=False)
+
+
+def test_a_network_that_has_seen_drawings_only_is_not_shown_as_one_that_knows_films(explain, film, films_task, capsys):
+    toys = films_task.removesuffix(":Films")
+    common = ["--explainers", f"{toys}:Brightness", "--metrics", "seconds", "--no-references", "--no-audit"]
+    phantom = "phantom(size=64, train=2, val=2, test=2)"
+    made = ["run", "--models", f"{toys}:Learns", "--tasks", phantom, *common, "--out", "drawn", "--progress", "none"]
+    assert call(made) == 0
+    capsys.readouterr()
+    _, answer, _ = explain(film, model="Learns", task=phantom)
+    assert "drawn images" in answer["films"][0]["warnings"][0]
+    # Weights that came from elsewhere may know films, whatever task says the classes.
+    assert explain(film, task=phantom)[1]["films"][0]["warnings"] == []

@@ -10,16 +10,16 @@ from xaibench_tasks.steps import Grey, Resize
 
 
 class Sides(nn.Module):
-    """The logit of the left class is the mean brightness of the left half, and so for the right."""
+    """The logit of a class is the mean brightness of its part of the image; the parts stand side by side."""
 
-    def __init__(self):
+    def __init__(self, classes=2):
         super().__init__()
+        self.classes = classes
         self.scale = nn.Parameter(torch.ones(()))
 
     def forward(self, images):
         grey = self.scale * images.mean(dim=1)
-        half = grey.shape[2] // 2
-        return torch.stack([grey[:, :, :half].mean(dim=(1, 2)), grey[:, :, half:].mean(dim=(1, 2))], dim=1)
+        return torch.stack([part.mean(dim=(1, 2)) for part in grey.chunk(self.classes, dim=2)], dim=1)
 
 
 class Halves:
@@ -28,7 +28,7 @@ class Halves:
     )
 
     def build(self, task):
-        return Sides()
+        return Sides(len(task.classes))
 
     def prepare(self, network, task, fold, workshop):
         return {}
@@ -44,6 +44,13 @@ class Learns(Halves):
         with torch.no_grad():
             network.scale.fill_(3.0)
         return {}
+
+
+class TwoOnly(Halves):
+    """Whatever the task says."""
+
+    def build(self, task):
+        return Sides(2)
 
 
 class Louder(Halves):
@@ -136,3 +143,10 @@ class Unread(Films):
     """A task that says nothing of films from outside."""
 
     read = None
+
+
+def built(num_classes):
+    """A plain network, as most people have one: a function that returns a torch module."""
+    torch.manual_seed(0)
+    pooled = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, num_classes)]
+    return nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), *pooled)

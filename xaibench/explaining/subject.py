@@ -32,6 +32,11 @@ class Subject:
     origin: str  # where the weights are from, in words
 
     @property
+    def learned_here(self) -> bool:
+        """Whether the weights come from training on the task."""
+        return self.trained and bool(self.model.card["trained"])
+
+    @property
     def gated(self) -> bool:
         """Whether the network sees no more than a mask allows."""
         return "masks" in self.model.card["needs"]
@@ -61,10 +66,16 @@ def _built(order: Order, found: Prepared | None) -> nn.Module:
     try:
         return load(order, found.digest, found.file) if found else build(order)
     except DataError as error:
-        classes = ", ".join(order.task.plugin.classes)
-        msg = f"{error}\n  The network was built for the {len(order.task.plugin.classes)} classes of --task "
-        msg += f"{order.task.label}: {classes}. If yours has others, say so: --task \"picture(classes='a,b')\"."
-        raise DataError(msg) from error
+        raise DataError(f"{error}\n  {_other_classes(order.task)}") from error
+
+
+def _other_classes(task: Loaded) -> str:
+    """What to do if a network and a task do not have the same classes."""
+    classes = task.plugin.classes
+    return (
+        f"The network was built for the {len(classes)} classes of --task {task.label}: {', '.join(classes)}. "
+        "If yours has others, say so: --task \"picture(classes='a,b')\"."
+    )
 
 
 def _origin(model: Loaded, task: Loaded, fold: int, found: Prepared | None) -> str:
@@ -90,4 +101,7 @@ def probabilities(subject: Subject, sample: Sample) -> list[float]:
     """What the network says of an image: one share per class, by softmax."""
     images = torch.from_numpy(sample.image)[None].to(subject.classifier.device)
     shares = torch.softmax(subject.classifier.logits(images).double(), dim=1)[0]
+    if len(shares) != len(subject.classifier.classes):
+        msg = f"{subject.model.label} gives {len(shares)} outputs. {_other_classes(subject.task)}"
+        raise UsageError(msg)
     return [float(share) for share in shares]

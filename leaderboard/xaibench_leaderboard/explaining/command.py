@@ -161,8 +161,13 @@ def _session(options: dict[str, Any]) -> Session:
 
 
 def _warn(told: Told, progress: Progress) -> None:
+    """What was decided for the user, and what must not be overlooked."""
     from xaibench.explaining.subject import how_to_train
 
+    model, task = told.subject.model, told.subject.task
+    if notes := getattr(model.plugin, "notes", None):
+        for note in notes(task.plugin):
+            progress.say(f"{model.label} on {task.label}: {note}")
     if not told.subject.trained:
         progress.say(how_to_train(told.subject))
 

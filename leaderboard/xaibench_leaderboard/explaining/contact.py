@@ -43,7 +43,8 @@ def draw_contact_sheet(told: Told, every: Sequence[Explained], file: Path) -> No
 
 def _head(pen: ImageDraw.ImageDraw, told: Told, first: Explained) -> None:
     warning = told.warnings()
-    title = warning[0] if warning else f"{told.subject.model.label}: {told.calibration_note()}"
+    asked = told.session.policy.removeprefix("class:")
+    title = warning[0] if warning else f"{told.subject.model.label}, maps for {asked}: {told.calibration_note()}"
     pen.text((GAP, 6), title, WARNING if warning else INK, ImageFont.load_default(16))
     for column, name in enumerate(["film", *(one.explainer for one in first.explanations)]):
         pen.text((GAP + column * (SIDE + GAP), 36), name[:32], INK, ImageFont.load_default(15))

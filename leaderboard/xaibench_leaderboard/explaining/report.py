@@ -41,7 +41,13 @@ class Told:
 
     def warnings(self) -> list[str]:
         """What a reader must not overlook."""
-        return [] if self.subject.trained else ["THIS NETWORK IS UNTRAINED: prediction and maps mean nothing"]
+        if not self.subject.trained:
+            return ["THIS NETWORK IS UNTRAINED: prediction and maps mean nothing"]
+        if self.subject.learned_here and self.subject.task.card.get("scenario"):
+            return [
+                f"This network learned on drawn images ({self.subject.task.label}): of a real film it knows nothing"
+            ]
+        return []
 
     def calibration_note(self) -> str:
         """Whether its probabilities can be believed."""

@@ -112,6 +112,7 @@ def _head_lines(told: Told, report: dict[str, Any]) -> list[Line]:
         Line(report["film"], 15),
         *(Line(warning, 12, WARNING) for warning in report["warnings"]),
         Line(f"{report['model']} says: {likely}, probability {100 * report['probabilities'][likely]:.1f} %", 13),
+        *_other_class(report),
         Line(f"{others}   ({report['calibration_note']})", 9.5, weight="normal"),
         *(Line(text, 8.5, QUIET, "normal") for text in _terms(told, report)),
     ]
@@ -120,6 +121,13 @@ def _head_lines(told: Told, report: dict[str, Any]) -> list[Line]:
         text = f"do the maps agree? rank correlation of every two: {span} (1: the same order of pixels)"
         lines.append(Line(text, 8.5, QUIET, "normal"))
     return lines
+
+
+def _other_class(report: dict[str, Any]) -> list[Line]:
+    """Maps for a class that the network does not see in this film must not be taken for what it sees."""
+    if report["explained_class"] == report["predicted"]:
+        return []
+    return [Line(f"the maps are asked what speaks for another class: {report['explained_class']}", 11, WARNING)]
 
 
 def _head(part: SubFigure, lines: Sequence[Line], height: float) -> None:
