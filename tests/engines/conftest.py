@@ -41,7 +41,7 @@ class Bench:
     def answer(self, *arguments, more=(), **choice):
         """What the command prints with --json; the rest of it under `err`."""
         process = self.start(*arguments, **choice, more=["--json", *more])
-        out, err = process.communicate(timeout=240)
+        out, err = process.communicate(timeout=500)
         assert out, err
         return {**json.loads(out), "returncode": process.returncode, "err": err}
 
@@ -86,6 +86,7 @@ class Bench:
 
     @classmethod
     def gone_within(cls, seconds, numbers):
+        numbers = list(numbers)
         deadline = time.monotonic() + seconds
         while not all(map(cls.is_gone, numbers)) and time.monotonic() < deadline:
             time.sleep(0.05)
