@@ -11,7 +11,7 @@ import click
 from xaibench.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from xaibench.orders import Order
     from xaibench_models.fleet import Fleet
@@ -73,7 +73,9 @@ def train(name: str, show: bool, as_json: bool, out: Path, **options: Any) -> No
                 help_to_prepare(order, device_of(options), progress.step)
                 continue
             rows.append(_trained(order, device_of(options), out, progress))
-            progress.say(_line(rows[-1]))
+            progress.say(
+                "\n    ".join([_line(rows[-1]), *beside_the_paper(recipe, order.model.name, rows[-1]["report"])])
+            )
     if fleet.helps:
         return
     if as_json:
@@ -160,6 +162,19 @@ def _line(row: dict[str, Any]) -> str:
         told.append(f"val balanced accuracy {report['val_balanced_accuracy']:.3f}")
         told.append(f"epoch {report['best_epoch']} of {report['epochs']}, {report['seconds']:.0f} s")
     return ", ".join([*told, row["weights"]])
+
+
+def beside_the_paper(recipe: Recipe, model: str, report: Mapping[str, Any]) -> list[str]:
+    """What the paper says of the network itself, beside what it is; how well it learned is `xaibench evaluate`'s."""
+    told = []
+    for place, rows in recipe.reported.items():
+        row = rows.get(model) if isinstance(rows, dict) else None
+        for name, what in (("parameters", "parameters"), ("flops", "FLOPs of one image, MACs x 2")):
+            theirs = row.get(name) if isinstance(row, dict) else None
+            if theirs and (ours := report.get(name)):
+                said = f"{place} of the paper says {theirs:,.0f}"
+                told.append(f"{what}: {ours:,}; {said}, which is {theirs / ours - 1:+.1%}")
+    return told
 
 
 def _show(as_json: bool) -> None:

@@ -90,7 +90,7 @@ def trained(folder, epochs=2, **how):
     return changed, report["curve"], net
 
 
-@pytest.mark.parametrize("ratio", [0, 0.5, 1])
+@pytest.mark.parametrize("ratio", [0, 0.25, 0.5, 0.75, 1])
 def test_frozen_layers_do_not_change_neither_weights_nor_statistics_and_all_others_do(tmp_path, ratio):
     changed, curve, net = trained(tmp_path, ratio=ratio)
     frozen = {f"{at}." for at in range(round(8 * ratio))}

@@ -19,7 +19,7 @@ from xaibench.errors import DataError, UsageError, XaibenchError
 from xaibench_models.images import TaskImages
 from xaibench_models.lesson import Lesson
 from xaibench_models.recipes import Augmentation, checked, find
-from xaibench_models.trainer import train
+from xaibench_models.trainer import has_fast_bf16, train
 
 QUICK = find("quick")
 PROGRAM = Path(__file__).with_name("tiny_training.py")
@@ -155,6 +155,28 @@ def test_of_epochs_that_are_equally_good_the_last_one_counts(tiny, tmp_path):
     assert len({row["train_loss"] for row in report["curve"]}) == 4
     assert report["best_epoch"] == 4
     assert same(network, last_weights(tmp_path))
+
+
+def test_weights_lie_channels_last_and_bf16_is_used_where_it_is_fast(tiny, tmp_path):
+    class Watched(nn.Conv2d):
+        def forward(self, images):
+            seen.append(
+                (self.weight.is_contiguous(memory_format=torch.channels_last), torch.is_autocast_enabled("cpu"))
+            )
+            return super().forward(images)
+
+    seen = []
+    network = nn.Sequential(
+        Watched(1, 4, 3), nn.Conv2d(4, 4, 3), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    )
+    network[1] = Watched(4, 4, 3)
+    recipe = replace(tiny.RECIPE, epochs=1)
+    report = train(network, tiny.Stripes(), 0, Workshop(tmp_path, "cpu", 7, tiny.quiet), recipe, "watched")
+    learning = seen[:-2]  # the last passes count operations, in plain fp32
+    assert {layout for layout, _ in learning} == {True}
+    assert {cast for _, cast in learning} == {has_fast_bf16("cpu")}
+    assert report["precision"] == ("bf16-mixed" if has_fast_bf16("cpu") else "32-true")
+    assert all(one.is_contiguous() for one in network.parameters())  # as it was given
 
 
 def test_progress_counts_every_step_and_names_the_epoch(tiny, tmp_path):
