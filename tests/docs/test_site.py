@@ -10,7 +10,14 @@ import pytest
 from xaibench_docs.plugins import GROUPS, described
 
 ROOT = Path(__file__).parents[2]
-FETCHING = {("script", "src"), ("img", "src"), ("link", "href"), ("iframe", "src"), ("source", "src"), ("object", "data")}
+FETCHING = {
+    ("script", "src"),
+    ("img", "src"),
+    ("link", "href"),
+    ("iframe", "src"),
+    ("source", "src"),
+    ("object", "data"),
+}
 
 
 class Links(HTMLParser):
@@ -32,7 +39,9 @@ def pages(site):
 
 
 def test_everything_registered_has_its_page_in_the_site(site):
-    missing = [one.page for group in GROUPS for one in described(group) if not (site / one.page[:-3]).with_suffix(".html")]
+    missing = [
+        one.page for group in GROUPS for one in described(group) if not (site / one.page[:-3]).with_suffix(".html")
+    ]
     missing += [
         one.page for group in GROUPS for one in described(group) if not (site / f"{one.page[:-3]}.html").is_file()
     ]
@@ -87,7 +96,9 @@ def test_links_of_the_front_pages_hold(name):
 
 def test_a_browser_asks_for_nothing_but_files(site):
     api = pytest.importorskip("playwright.sync_api")
-    chromium = next((path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None)
+    chromium = next(
+        (path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None
+    )
     if chromium is None:
         pytest.skip("there is no chromium")
     asked, errors = [], []

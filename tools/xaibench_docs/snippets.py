@@ -18,12 +18,14 @@ import contextlib
 import io
 import re
 import shlex
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from xaibench.__main__ import call
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 BLOCK = re.compile(
@@ -80,7 +82,8 @@ class Reader:
         elif "output" in snippet.marks:
             self.compare(snippet)
         elif snippet.is_run:
-            with contextlib.chdir(self.folder), contextlib.redirect_stdout(io.StringIO()) as printed:
+            printed = io.StringIO()
+            with contextlib.chdir(self.folder), importable(self.folder), contextlib.redirect_stdout(printed):
                 self.run(snippet)
             self.output = printed.getvalue()
 
@@ -106,6 +109,19 @@ class Reader:
             if not places:
                 raise AssertionError(f"{snippet.page}:{snippet.line}: not in the output: {line}\n{self.output}")
             seen = seen[places[0] + 1 :]
+
+
+@contextlib.contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    """Modules in a folder can be imported, and are forgotten afterwards: another page may have one of the same name."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None) or "").startswith(str(folder)):
+                del sys.modules[name]
 
 
 def commands(code: str) -> list[str]:
