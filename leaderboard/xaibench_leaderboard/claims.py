@@ -11,6 +11,7 @@ from xaibench.contracts import Card
 from xaibench.files import write_json
 from xaibench_leaderboard import wording
 from xaibench_leaderboard.board import boards_of
+from xaibench_leaderboard.infills import agreements_of
 from xaibench_leaderboard.shortcut import shortcuts_of
 from xaibench_leaderboard.standings import rankings_of
 from xaibench_leaderboard.statistics import LEVEL, METHOD, REPLICATES
@@ -67,6 +68,7 @@ def claims_of(results: Results, weights: Mapping[str, float] = DEFAULT) -> dict[
         "rows": [row for board in boards for row in _rows(board)],
         "strata": [_stratum(one) for one in strata_of(results)],
         "shortcuts": [claim for report in shortcuts_of(boards) for claim in _shortcut(report)],
+        "infills": [asdict(one) for one in agreements_of(results)],
         "audit": dict(results.audit),
         "environment": dict(results.environment),
     }

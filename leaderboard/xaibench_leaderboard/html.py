@@ -16,6 +16,7 @@ from xaibench.contracts import Card
 from xaibench_leaderboard import wording
 from xaibench_leaderboard.accuracy import BAR, DROP
 from xaibench_leaderboard.board import boards_of
+from xaibench_leaderboard.infills import agreements_of
 from xaibench_leaderboard.page.content import Drawn, content_of
 from xaibench_leaderboard.page.gallery import gallery_of
 from xaibench_leaderboard.page.packing import pack
@@ -70,6 +71,7 @@ def page_of(results: Results, weights: Mapping[str, float] = DEFAULT, gallery: M
         plain=sum(len(board.rows) * len(board.columns) for board in boards) <= PLAIN,
         content=pack(content_of(drawn)),
         shortcuts=shortcuts_of(boards),
+        infills=agreements_of(results),
         columns=_metrics(boards),
         answers=answers(boards),
         citation=CITATION,

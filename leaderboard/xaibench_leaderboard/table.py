@@ -16,6 +16,7 @@ from rich.text import Text
 from xaibench.contracts import Card
 from xaibench_leaderboard import wording
 from xaibench_leaderboard.board import boards_of
+from xaibench_leaderboard.infills import agreements_of
 from xaibench_leaderboard.panel import PANEL
 from xaibench_leaderboard.shortcut import shortcuts_of
 from xaibench_leaderboard.standings import rankings_of
@@ -52,6 +53,7 @@ class Table:
         ]
         pieces += _overall(rankings.overall) if rankings.overall else []
         pieces += [piece for report in shortcuts_of(boards) for piece in _shortcut(report)]
+        pieces += [_line(wording.infills(found)) for found in agreements_of(results)]
         console = Console(markup=False, highlight=False, emoji=False, legacy_windows=False)
         console.width = _width(console, pieces)
         console.print(Group(*pieces))

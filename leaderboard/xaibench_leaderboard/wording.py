@@ -10,6 +10,7 @@ from xaibench_leaderboard.accuracy import BAR
 if TYPE_CHECKING:
     from xaibench_leaderboard.accuracy import Accuracy
     from xaibench_leaderboard.board import Board, Column, Row, Score
+    from xaibench_leaderboard.infills import Agreement
     from xaibench_leaderboard.ranking import CriticalDifference, Ranking, Standing
     from xaibench_leaderboard.shortcut import Shortcut
     from xaibench_leaderboard.statistics import Estimate
@@ -225,3 +226,13 @@ def audited(column: Column) -> str:
     if column.greyed:
         return "fails audit"
     return "not audited" if column.judges and column.verdict == "not audited" else ""
+
+
+def infills(found: Agreement) -> str:
+    """Whether two infills order the explainers alike."""
+    place = f"{found.labels.get('model', '')} on {found.labels.get('task', '')}: {found.one} and {found.other}"
+    count = len(found.explainers)
+    if found.tau is None:
+        return f"{place}: no Kendall's tau from {count} explainer{'' if count == 1 else 's'} with a number under both"
+    ends = "" if found.low is None or found.high is None else f" [{number(found.low)}, {number(found.high)}]"
+    return f"{place} order {count} explainers with Kendall's tau {number(found.tau)}{ends}"
