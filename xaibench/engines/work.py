@@ -88,7 +88,7 @@ class Work:
 def parts(cell: Cell, images: int) -> list[Cell]:
     """The cell, or parts of it that begin where shards begin."""
     size = max(images // SHARD, 1) * SHARD
-    if cell.count <= size:
+    if cell.count <= size or cell.part:  # a part is not parted again
         return [cell]
     return [replace(cell, part=(start, min(start + size, cell.count))) for start in range(0, cell.count, size)]
 
