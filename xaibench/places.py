@@ -156,12 +156,20 @@ class LocalFiles:
             except OSError:
                 shutil.rmtree(beside, ignore_errors=True)  # a full disk needs the room
                 raise
-            self._make(target.rpartition("/")[0])
         try:
-            os.rename(beside, target)  # noqa: PTH104
-        except OSError:
+            self._into_place(beside, target)
+        except (OSError, StorageError):
             shutil.rmtree(beside, ignore_errors=True)
             raise
+
+    def _into_place(self, beside: str, target: str) -> None:
+        """Most often the folder around it is there already."""
+        try:
+            os.rename(beside, target)  # noqa: PTH104
+        except FileNotFoundError:
+            with self._told("write results to"):
+                self._make(target.rpartition("/")[0])
+            os.rename(beside, target)  # noqa: PTH104
 
     def _make(self, folder: str) -> None:
         """Make a folder, but never the place itself: where that has vanished, it may be a disk that is away."""

@@ -208,7 +208,8 @@ class Store:
         if self.files.exists(name):
             if self._whole(name):
                 return
-            self.set_aside(name)
+            if self.files.renames:  # elsewhere it may be another one's work, whose record is yet to come
+                self.set_aside(name)
         try:
             self.files.publish(name, contents)
         except StorageError:

@@ -1,6 +1,8 @@
 """A task of any number of images, a network and explainers that cost next to nothing: what is left is the harness."""
 
+import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -78,6 +80,21 @@ class Saboteur(Ramp):
             shutil.rmtree(self.folder)
         if self.calls == 6 and self.act == "read-only":
             subprocess.run(["mount", "-o", "remount,ro", str(self.folder)], check=True)
+        return super().explain(classifier, batch)
+
+
+class Killed(Ramp):
+    """Ends the process, as the system does, when a second shard has begun; once."""
+
+    def __init__(self, trap: str):
+        super().__init__()
+        self.trap, self.calls = Path(trap), 0
+
+    def explain(self, classifier, batch):
+        self.calls += 1
+        if self.calls == 6 and self.trap.exists():
+            self.trap.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
         return super().explain(classifier, batch)
 
 

@@ -77,21 +77,31 @@ def test_a_writer_that_dies_between_the_maps_and_the_record_leaves_nothing_that_
 
 
 def test_two_writers_of_one_shard_never_mix_their_maps_and_records(store):
-    """Both find nothing there; then one writes between the other's maps and record."""
-    other = Store(store.root)
-    publish = store.files.publish
+    """Both find nothing there; then one does all its work just before the other's record, or before its rename."""
+    other, files = Store(store.root), store.files
+    write, publish = files.write, files.publish
 
-    def overtaken(folder, contents):
-        name, *_ = contents
-        if not store.files.renames:
-            store.files.write(f"{folder}/{name}", contents[name])
+    def overtaken(*_):
+        files.write, files.publish = write, publish
         other.commit("abcd", (0, 2), {"ids": ["b"], "by": 2}, maps_of(2, 2.0))
+
+    def overtaken_writing(name, content):
+        if name.endswith("record.json"):
+            overtaken()
+        write(name, content)
+
+    def overtaken_publishing(folder, contents):
+        overtaken()
         publish(folder, contents)
 
-    store.files.publish = overtaken
+    if files.renames:
+        files.publish = overtaken_publishing
+    else:
+        files.write = overtaken_writing
     store.commit("abcd", (0, 2), {"ids": ["a"], "by": 1}, maps_of(2, 1.0))
     shard = Store(store.root).shard("abcd", 0, 2)
     np.testing.assert_array_equal(shard.maps(), maps_of(2, float(shard.record["by"])))
+    assert files.write == write  # the other did come in between
 
 
 def test_a_later_writer_leaves_what_is_finished(store):
