@@ -7,7 +7,7 @@ import os
 import sys
 import uuid
 from contextlib import closing, contextmanager, redirect_stdout
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,17 +20,28 @@ if TYPE_CHECKING:
 
     from xaibench.contracts import Cell, Engine, Worker
     from xaibench.places import Location
-    from xaibench.runner import Request
 
 PROCESS = uuid.uuid4().hex  # another one in every process that is spawned, whatever its number
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """Where and how the cells of a run are done. Recorded, but part of no key."""
+
+    engine: str
+    out: Location
+    device: str
+    batch_size: int
+    maps: str  # how they are stored
+    environment: str  # digest of the run's record
 
 
 class Dispatch:
     """Hands the cells of a run to its engine."""
 
-    def __init__(self, request: Request, digest: str) -> None:
-        self.request, self.digest = replace(request, out=_anywhere(request.out)), digest
-        self.store = Store(self.request.out)
+    def __init__(self, where: Whereabouts) -> None:
+        self.where = replace(where, out=_anywhere(where.out))
+        self.store = Store(self.where.out)
         self._engine: Engine | None = None
 
     def __enter__(self) -> Dispatch:
@@ -56,8 +67,8 @@ class Dispatch:
                 yield from self._worked(todo)
 
     def _worked(self, cells: list[Cell]) -> Iterator[Outcome]:
-        self._engine = self._engine or create("engines", self.request.engine).plugin
-        make = functools.partial(_worker, self.request, self.digest, PROCESS)
+        self._engine = self._engine or create("engines", self.where.engine).plugin
+        make = functools.partial(_worker, self.where, PROCESS)
         with closing(_iterator(self._engine.run(cells, make))) as outcomes:
             for outcome in outcomes:
                 self._keep_trouble(outcome)
@@ -74,7 +85,7 @@ class Dispatch:
     def about(self) -> dict[str, Any]:
         """Where the work was done, as far as the engine tells."""
         tell = getattr(self._engine, "about", dict)
-        return {"reference": self.request.engine, **tell()}
+        return {"reference": self.where.engine, **tell()}
 
 
 def _iterator(outcomes: Iterable[Outcome]) -> Any:
@@ -88,7 +99,7 @@ def _anywhere(out: Location) -> Location:
 
 
 @functools.lru_cache(maxsize=1)
-def _worker(request: Request, digest: str, process: str) -> Worker:
+def _worker(where: Whereabouts, process: str) -> Worker:
     """One worker per process, so that the stages of a run share what is loaded."""
     # torch comes in here and not before, so that a run in which all is done ends in a moment
     from xaibench.allocator import keep_memory
@@ -96,9 +107,9 @@ def _worker(request: Request, digest: str, process: str) -> Worker:
     from xaibench.workbench import Setting
 
     keep_memory()
-    if process != PROCESS:
-        digest = _own_environment(Store(request.out), digest)
-    return CellWorker(Setting(request.out, request.device, request.batch_size, digest, request.keep))
+    here = process == PROCESS
+    digest = where.environment if here else _own_environment(Store(where.out), where.environment)
+    return CellWorker(Setting(where.out, where.device, where.batch_size, digest, where.maps))
 
 
 def _own_environment(store: Store, digest: str) -> str:

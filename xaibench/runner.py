@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xaibench.audit.verdicts import verdicts
-from xaibench.dispatch import Dispatch, quiet_stdout
+from xaibench.dispatch import Dispatch, Whereabouts, quiet_stdout
 from xaibench.environment import digest as environment_digest
 from xaibench.environment import record as environment_record
 from xaibench.errors import NothingSelected, UsageError, XaibenchError
@@ -206,7 +206,7 @@ def run(request: Request, progress: Progress, argv: list[str]) -> Summary:
             record.planned(plans)
             progress.start(sum(len(plan.cells()) for plan in plans))
             make_dropped_again(store, plans)
-            with Dispatch(request, digest) as dispatch:
+            with Dispatch(whereabouts(request, digest)) as dispatch:
                 for outcome in dispatch.outcomes(stages(plans)):
                     outcomes.append(outcome)
                     progress.finished(outcome)
@@ -223,6 +223,11 @@ def run(request: Request, progress: Progress, argv: list[str]) -> Summary:
     finally:
         record.ended(summary)
     return summary
+
+
+def whereabouts(request: Request, digest: str) -> Whereabouts:
+    """What workers need to know of a request."""
+    return Whereabouts(request.engine, request.out, request.device, request.batch_size, request.keep, digest)
 
 
 def _audit(store: Store, choice: Choice, progress: Progress) -> None:
