@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _INSTALLED_ONLY: ContextVar[str] = ContextVar("installed_only", default="")
 ALL = "all"
 DEFAULT = "default"  # everything whose card does not say otherwise
+LIVE = "live:"  # before the name of an object that exists in this process only
 WITH_WEIGHTS = re.compile(r"(?P<builder>.+?:[^\W\d][\w.]*)@(?P<file>.+)")  # net.py:build@weights.pt
 
 
@@ -81,9 +82,27 @@ def plugins(group: str) -> list[Plugin]:
 
 def create(group: str, text: str, profile: str = "") -> Loaded:
     """Make the plugin a reference names. The card's `profiles[profile]` replaces defaults, never what is given."""
+    if text.startswith(LIVE):
+        return _live(group, text)
     reference = spelled_out(group, parse(text))
     plugin = resolve(group, reference.target)
     return make(plugin, reference, profile)
+
+
+_KEPT: dict[tuple[str, str], Loaded] = {}
+
+
+def keep(loaded: Loaded) -> None:
+    """Let a live object be found by its reference for as long as this process lives."""
+    _KEPT[loaded.group, loaded.reference] = loaded
+
+
+def _live(group: str, reference: str) -> Loaded:
+    if (found := _KEPT.get((group, reference))) is None:
+        raise UsageError(
+            f"{reference.removeprefix(LIVE)} was an object of another Python session; it cannot be had here"
+        )
+    return found
 
 
 def select(group: str, text: str, profile: str = "") -> list[Loaded | Broken]:

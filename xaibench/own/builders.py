@@ -22,13 +22,17 @@ IMAGES = ("images", "image", "x", "batch", "inputs")  # the one argument of a fu
 
 
 def told(task: Task, wanted: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
-    """What a task has to say to parameters of these names. `classes` are names, unless they are annotated as `int`."""
+    """What a task has to say to parameters of these names. `classes` are names, unless their type or default is int."""
     channels, rows, columns = task.shape
     side = rows if rows == columns else (rows, columns)
     values = {COUNT: len(task.classes), NAMES: tuple(task.classes), CHANNELS: channels, SIDE: side}
     found = {name: value for group, value in values.items() for name in group if name in wanted}
-    counted = [name for name in NAMES if name in wanted and wanted[name].annotation in (int, "int")]
+    counted = [name for name in NAMES if name in wanted and _is_number(wanted[name])]
     return {**found, **dict.fromkeys(counted, len(task.classes))}
+
+
+def _is_number(parameter: inspect.Parameter) -> bool:
+    return parameter.annotation in (int, "int") or type(parameter.default) is int
 
 
 def keywords(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
