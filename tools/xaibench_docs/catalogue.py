@@ -36,7 +36,7 @@ def page_of(one: Described, written: str) -> str:
     parts = [
         f"# {one.name}",
         f"*{_sentence(str(one.card['summary']))}*",
-        table([("", ""), *FACTS[one.group](one)]),
+        table([("From the card", ""), *FACTS[one.group](one)]),
         written.strip(),
         parameters(one),
         source(one),
