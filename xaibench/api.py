@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from xaibench.board import Board
 from xaibench.cli.running import usable_device
 from xaibench.errors import UsageError
-from xaibench.own.live import chosen
+from xaibench.live import chosen
 from xaibench.planning import Terms
 from xaibench.progress import choose
 from xaibench.registry import Loaded, create, plugins, spelled
@@ -21,7 +21,7 @@ from xaibench.runner import run as run_request
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from xaibench.own.live import Chosen
+    from xaibench.live import Chosen
     from xaibench.progress import Progress, Style
 
 LOCAL = "local"
