@@ -4,11 +4,12 @@ A comment on the line before a block says how it is tested:
 
     <!-- not run: REASON -->            it is shown and not run
     <!-- slow -->                       it is run with the slow tests only, and so is the rest of its page
-    <!-- run with: --limit 2 ... -->    these options are put behind every `xaibench run` of the block
+    <!-- run with: --limit 2 ... -->    these options are put behind every `xaibench run` of the block; so for any verb
+    <!-- prepare: run --out a; ... -->  what the reader has done before
     <!-- exit: 4 -->                    its last line ends with this exit code
     <!-- output -->                     this block of text stands in the output of the block before it, line by line
 
-A block with a title (```python title="mine.py") is a file to be written, and nothing to run.
+A block with a title (```python title="mine.py"), or whose first line is `# mine.py`, is a file and nothing to run.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from typing import TYPE_CHECKING, Any
 from xaibench.__main__ import call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 BLOCK = re.compile(
     r"(?P<marks>(?:^[ ]*<!--[^\n]*-->\n+)*)^[ ]*```(?P<language>\w+)(?P<title>[^\n]*)\n(?P<code>.*?)^[ ]*```[ ]*$",
     re.MULTILINE | re.DOTALL,
 )
-MARK = re.compile(r"<!-- (not run|slow|run with|exit|output):? ?(.*?) ?-->")
+MARK = re.compile(r"<!-- (not run|slow|\w+ with|prepare|exit|output):? ?(.*?) ?-->")
 RUN = ("python", "bash")
 
 
@@ -58,7 +59,7 @@ def snippets(text: str, page: str) -> list[Snippet]:
     found = []
     for block in BLOCK.finditer(text):
         marks = dict(MARK.findall(block["marks"]))
-        file = re.search(r'title="([^"]+)"', block["title"])
+        file = re.search(r'title="([^"]+)"', block["title"]) or re.match(r"# (\w+\.py)\n", block["code"])
         line = text.count("\n", 0, block.start("language")) + 1
         snippet = Snippet(page, line, block["language"], block["code"], file[1] if file else "", marks)
         if snippet.language in RUN or snippet.file or "output" in marks:
@@ -93,10 +94,12 @@ class Reader:
             code = ast.increment_lineno(ast.parse(snippet.code), snippet.line)
             exec(compile(code, snippet.page, "exec"), self.names)  # noqa: S102  # this is what it is for
             return
+        for words in filter(None, snippet.marks.get("prepare", "").split(";")):
+            call(shlex.split(words))
         lines = commands(snippet.code)
         for number, line in enumerate(lines, 1):
             expected = int(snippet.marks.get("exit", 0)) if number == len(lines) else 0
-            code = run_line(line, snippet.marks.get("run with", ""))
+            code = run_line(line, snippet.marks)
             if code != expected:
                 raise AssertionError(f"{snippet.page}:{snippet.line}: `{line}` ended with {code}, not {expected}")
 
@@ -130,13 +133,12 @@ def commands(code: str) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
 
 
-def run_line(line: str, options: str) -> int:
+def run_line(line: str, marks: Mapping[str, str]) -> int:
     """One command, in this process: starting another costs seconds each time."""
     words = shlex.split(line, comments=True)
     if words[0] != "xaibench":
         raise AssertionError(f"only xaibench can be run from a document, not {words[0]!r}: say why in a comment")
-    more = shlex.split(options) if words[1] == "run" else []
-    return call([*words[1:], *more])
+    return call([*words[1:], *shlex.split(marks.get(f"{words[1]} with", ""))])
 
 
 def plain(line: str) -> str:
