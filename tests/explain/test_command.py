@@ -50,7 +50,7 @@ def colour_in(sheet):
     """Yellow pixels of the right panel."""
     pixels = np.asarray(Image.open(sheet).convert("RGB")).astype(int)
     panel = pixels[:, pixels.shape[1] // 2 : int(0.9 * pixels.shape[1])]
-    return int(((panel[:, :, 0] > 200) & (panel[:, :, 1] > 150) & (panel[:, :, 2] < 220)).sum())
+    return int(((panel[:, :, 0] > 200) & (panel[:, :, 0] - panel[:, :, 2] > 40)).sum())
 
 
 def test_whatever_goes_wrong_with_one_explainer_is_told_and_harms_no_other(explain, film):
