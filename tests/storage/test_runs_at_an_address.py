@@ -80,6 +80,15 @@ def test_a_run_that_is_killed_at_an_address_goes_on_where_it_was(s3_url, tmp_pat
     assert list(scores(s3_url).values()) == list(scores(tmp_path / "out").values())
 
 
+def test_workers_of_their_own_write_to_an_address_too(s3_url, tmp_path):
+    arguments = [sys.executable, "-m", "xaibench", *options(s3_url, "--json", "--engine", "processes")]
+    ended = subprocess.run(arguments, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert not any(cell["cached"] for cell in json.loads(ended.stdout)["cells"])
+    assert told(options(tmp_path / "out"))[0] == 0
+    assert scores(s3_url) == scores(tmp_path / "out")
+
+
 def test_a_place_that_cannot_be_reached_ends_in_words(monkeypatch, s3_url):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
