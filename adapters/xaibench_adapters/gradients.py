@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import torch
 
@@ -10,6 +11,8 @@ from xaibench.batching import Batcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from torch import nn
 
     from xaibench.contracts import Batch, Classifier
 
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 AT_ONCE = {"cuda": 64}
 AT_ONCE_ELSEWHERE = 16
 
+# Networks that take the rows of their feature maps for granted, with `view`: they want channels first.
+_channels_first: WeakSet[nn.Module] = WeakSet()
+
 
 def target_logits(classifier: Classifier, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Each image's own logit [B]."""
@@ -27,13 +33,28 @@ def target_logits(classifier: Classifier, images: torch.Tensor, targets: torch.T
 
 def target_gradients(classifier: Classifier, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Gradients [B, C, H, W]; the images stay as they are."""
-    leaf = images.detach().requires_grad_()
     with torch.enable_grad():
-        chosen = target_logits(classifier, leaf, targets)
+        leaf, chosen = _leaf_and_logits(classifier, images.detach(), targets)
         if not chosen.requires_grad:  # logits that no pixel moves
             return poisoned(torch.zeros_like(images), chosen)
         (gradients,) = torch.autograd.grad(chosen.sum(), leaf)
     return poisoned(gradients, chosen)
+
+
+def _leaf_and_logits(
+    classifier: Classifier, images: torch.Tensor, targets: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """With channels last in memory, passes forward and backward are a tenth to a fifth cheaper."""
+    if classifier.network not in _channels_first:
+        leaf = images.clone(memory_format=torch.channels_last).requires_grad_()
+        try:
+            return leaf, target_logits(classifier, leaf, targets)
+        except RuntimeError as error:
+            if "view size is not compatible" not in str(error):
+                raise
+            _channels_first.add(classifier.network)
+    leaf = images.clone(memory_format=torch.contiguous_format).requires_grad_()
+    return leaf, target_logits(classifier, leaf, targets)
 
 
 def poisoned(values: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:

@@ -93,3 +93,29 @@ def test_saliency_agrees_with_finite_differences(classifier, network, make_batch
 def test_no_steps_are_refused():
     with pytest.raises(UsageError, match="steps is 0"):
         IntegratedGradients(steps=0)
+
+
+class Rows(nn.Module):
+    """Takes feature maps apart with `view`, which needs channels first in memory."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        self.features = nn.Conv2d(2, 3, 3, padding=1)
+
+    def forward(self, images):
+        return self.features(images).tanh().view(len(images), -1).unflatten(1, (3, -1)).sum(dim=2)
+
+
+def test_a_network_that_wants_channels_first_gets_them():
+    network = Rows()
+    images = torch.rand((2, 2, 8, 8), generator=torch.Generator().manual_seed(2))
+    with pytest.raises(RuntimeError, match="view size"):
+        network(images.contiguous(memory_format=torch.channels_last))
+    leaf = images.clone().requires_grad_()
+    network(leaf)[[0, 1], [0, 1]].sum().backward()
+    classifier = TorchClassifier(network, ("a", "b", "c"), None)
+    batch = Batch(images, torch.tensor([0, 1]), ("a", "b"), (1, 2))
+    for _ in range(2):
+        torch.testing.assert_close(Saliency().explain(classifier, batch), leaf.grad.abs().amax(dim=1))
+    assert classifier.counters.forward == 6  # one attempt more, once
