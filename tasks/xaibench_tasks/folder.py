@@ -9,10 +9,11 @@ from xaibench.errors import DataError, UsageError
 from xaibench_tasks.checking import Finding, Report
 from xaibench_tasks.damage import unreadable
 from xaibench_tasks.dataset import Dataset, DatasetCard
+from xaibench_tasks.layout import FOLDERS, by_folders
 from xaibench_tasks.ledger import Ledger
 from xaibench_tasks.options import between
 from xaibench_tasks.records import MaskFile, Record
-from xaibench_tasks.sources import locate
+from xaibench_tasks.sources import locate, open_source, place_of
 from xaibench_tasks.splits import SPLITS, Splitting
 from xaibench_tasks.steps import Grey, Resize, Rgb, named
 from xaibench_tasks.tables import Line, read_table
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 TABLE = "index.csv"
 LAYOUT = (
     "a folder or archive with index.csv and the images and masks it names; columns: image, label, and if known "
-    "patient, mask (several with ; between them), split (train, val or test)"
+    "patient, mask (several with ; between them), split (train, val or test). Or without a table: " + FOLDERS
 )
 CARD = DatasetCard(
     name="folder",
@@ -38,7 +39,10 @@ CARD = DatasetCard(
 
 
 class UserFolder(Dataset):
-    """Images and masks of your own, listed in a CSV file. Without patients every image is its own patient."""
+    """Images and masks of your own, in a folder per class or listed in a CSV file with patients and splits.
+
+    Without patients every image is its own patient.
+    """
 
     def __init__(
         self,
@@ -58,9 +62,8 @@ class UserFolder(Dataset):
         between("size", size, 16, 2048)
         if channels not in (1, 3):
             raise UsageError(f"channels={channels}: give 1 for grey or 3 for colour")
-        source = locate("folder", path, table, LAYOUT)
-        name = table_name(source, table)
-        lines = read_table(name, source.read(name))
+        source = source_of(path, table)
+        name, lines = listing(source, table)
         known = class_names(lines, classes)
         found = records(source, name, lines, known)
         super().__init__(
@@ -75,6 +78,22 @@ class UserFolder(Dataset):
             ),
             on_error=on_error,
         )
+
+
+def source_of(path: str, table: str) -> Source:
+    """The place, if it holds the table, or images by class."""
+    place = place_of("folder", path, LAYOUT)
+    if place.exists() and by_folders(source := open_source(place)):
+        return source
+    return locate("folder", path, table, LAYOUT)
+
+
+def listing(source: Source, table: str) -> tuple[str, list[Line]]:
+    """The table and its rows; without one, what the folders say, and no name."""
+    if not source.find(table) and (lines := by_folders(source)):
+        return "", lines
+    name = table_name(source, table)
+    return name, read_table(name, source.read(name))
 
 
 def table_name(source: Source, table: str) -> str:
@@ -155,8 +174,7 @@ def wrong(source: Source, table: str, lines: Sequence[Line]) -> Iterator[Finding
 
 def inspect(source: Source) -> Report:
     """Counts and irregularities."""
-    name = table_name(source, TABLE)
-    lines = read_table(name, source.read(name))
+    name, lines = listing(source, TABLE)
     findings = list(wrong(source, name, lines))
     listed = [beside(name, line["image"]) for line in lines if line["image"]]
     drawn = [mask for line in lines for mask in masks(name, line)]
@@ -165,7 +183,7 @@ def inspect(source: Source) -> Report:
     findings += [] if findings else _odd_masks(source, name, lines)
     if lines and not any(line["patient"] for line in lines):
         told = "no column patient: images of one patient may be on both sides of a split"
-        findings.append(Finding("warning", name, told))
+        findings.append(Finding("warning", name or f"no {TABLE}", told))
     labels = Counter(line["label"] for line in lines)
     counts = {"images": len(listed), "patients": len({line["patient"] or line["image"] for line in lines})}
     counts |= {"masks": len(drawn)} | {f"label {label}": count for label, count in sorted(labels.items())}
