@@ -37,11 +37,13 @@ class Trial:
     base: int | None  # of these before the cell began
     batch: int
     plain: bool  # an explanation that is no variant has one image go ahead
+    shard: float = 0.0  # seconds of a score for every shard, however many images it has
 
     def seconds_for(self, count: int, *, variant: bool = False) -> float:
         """Of the same cell with so many images."""
         if not self.inside:
-            return self.seconds * count / self.count
+            each = (self.seconds - self.shard * len(spans(self.count))) / self.count
+            return each * count + self.shard * len(spans(count))
         each = self.inside / self.count
         ahead = each if self.plain and self.count > 1 else 0.0  # one that is tried on one image alone pays for imports
         rest = max(0.0, self.seconds - self.inside - ahead) if self.count > 1 else 0.0
@@ -91,7 +93,15 @@ class Probe:
         if each > PATIENCE:
             return first if first.inside else self.tried(cell, 2)
         enough = most if each * most < 4 * PATIENCE else min(most, self.batch_size)
-        return self.tried(cell, enough)
+        return self.tried(cell, enough) if first.inside else self._score(cell, enough)
+
+    def _score(self, cell: Cell, most: int) -> Trial | str:
+        """Two trials, which tell what each image takes from what each shard does."""
+        few, many = self.tried(cell, 2), self.tried(cell, most)
+        if isinstance(few, str) or isinstance(many, str) or many.count <= few.count:
+            return many
+        each = max(0.0, (many.seconds - few.seconds) / (many.count - few.count))
+        return replace(many, shard=min(many.seconds, max(0.0, few.seconds - each * few.count)))
 
     def _columns(self, cell: Cell, *names: str) -> dict[str, float]:
         shards = self.worker.bench.store.shards(cell.key, cell.count) or []

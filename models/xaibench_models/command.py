@@ -58,7 +58,7 @@ def train(name: str, show: bool, as_json: bool, out: Path, **options: Any) -> No
     # What follows brings torch, which `--help` must not wait for.
     from xaibench.progress import choose
     from xaibench.weights import help_to_prepare
-    from xaibench_models.fleet import using
+    from xaibench_models.fleet import leave_with_the_leader, using
     from xaibench_models.recipes import find
 
     if show:
@@ -67,6 +67,8 @@ def train(name: str, show: bool, as_json: bool, out: Path, **options: Any) -> No
     if not name:
         raise UsageError("say which recipe: --recipe NAME; `xaibench train --list` shows them")
     recipe, fleet, rows = find(name), fleet_of(options), []
+    if fleet.helps:
+        leave_with_the_leader()
     with choose("none" if fleet.helps else "auto") as progress, using(fleet):
         for order in orders(recipe, name, options):
             if fleet.helps:

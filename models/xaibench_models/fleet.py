@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
+import time
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,6 +34,18 @@ class Fleet:
     def helps(self) -> bool:
         """Whether another process leads, tells and keeps what is learned, and this one only computes."""
         return self.size > 1 and any(os.environ.get(name, "0") != "0" for name in RANKS)
+
+
+def leave_with_the_leader() -> None:
+    """End this process when the one that started it is gone: it would wait for that one for half an hour."""
+    leader = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == leader:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 _FLEET: ContextVar[Fleet] = ContextVar("fleet", default=Fleet())  # noqa: B039  # it is frozen

@@ -49,6 +49,8 @@ def test_what_one_slow_image_takes_beside_is_imports_and_counts_once():
 
 def test_scores_grow_with_the_images():
     assert trial(seconds=3.2, inside=0.0).seconds_for(96) == pytest.approx(9.6)
+    found = trial(seconds=3.2, inside=0.0, shard=1.6)  # 0.05 s for each of 32 images, and 1.6 s for the shard
+    assert found.seconds_for(33) == pytest.approx(33 * 0.05 + 2 * 1.6)
 
 
 def test_memory_for_gradients_grows_with_the_batch_that_for_masks_does_not():
@@ -84,6 +86,7 @@ def test_an_earlier_run_on_this_machine_is_believed_and_one_elsewhere_is_not(tmp
     more = [option if option != "6" else "12" for option in OPTIONS]
     (file,) = (out / "runs").glob("*.json")
     run = json.loads(file.read_text())
+    assert all(row["seconds"] > 0 for row in run["cells"])
     for row in run["cells"]:
         row["seconds"] = 60.0
     file.write_text(json.dumps(run))

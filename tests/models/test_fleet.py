@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,9 @@ optimiser = "adam"
 FROZEN = "[freezing]\nratio = 0.5\ngradual = true\ngroups = 1\nevery = 2\n"
 
 
-def run(folder, *options, recipe=RECIPE):
-    """`xaibench train`, with a log of what each of its processes wrote."""
-    folder.mkdir()
+def command(folder, *options, recipe=RECIPE):
+    """`xaibench train` and its surroundings, with a log of what each of its processes writes."""
+    folder.mkdir(exist_ok=True)
     (folder / "shared.toml").write_text(recipe)
     given = ["--model", f"{PLUGINS}:Tiny", "--task", f"{PLUGINS}:Stripes", "--device", "cpu", "--json"]
     environment = {
@@ -39,10 +40,13 @@ def run(folder, *options, recipe=RECIPE):
         "FLEET_LOGS": str(folder),
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-m", "xaibench", "train", "--recipe", str(folder / "shared.toml"), *given, *options]
-    done = subprocess.run(
-        [*command, "--out", str(folder / "out")], env=environment, capture_output=True, text=True, timeout=250
-    )
+    line = [sys.executable, "-m", "xaibench", "train", "--recipe", str(folder / "shared.toml"), *given, *options]
+    return {"args": [*line, "--out", str(folder / "out")], "env": environment, "text": True}
+
+
+def run(folder, *options, recipe=RECIPE):
+    """What it answers."""
+    done = subprocess.run(**command(folder, *options, recipe=recipe), capture_output=True, timeout=280)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -97,6 +101,29 @@ def load_begun(row):
 
     order = Order(create("models", f"{PLUGINS}:Tiny"), create("tasks", f"{PLUGINS}:Stripes"), row["fold"], row["seed"])
     return build(order).state_dict()
+
+
+@pytest.mark.slow
+def test_killed_and_started_again_both_processes_go_on_and_none_is_left_behind(tmp_path):
+    longer = RECIPE.replace("epochs = 6", "epochs = 12")
+    begun = subprocess.Popen(**command(tmp_path / "two", "--devices", "2", recipe=longer), stderr=subprocess.DEVNULL)
+    waiting = (time.sleep(0.1) for _ in range(2500))
+    while not list(tmp_path.glob("two/cache/weights/*.unfinished/last-*.ckpt")):
+        next(waiting)
+    (helper,) = map(int, Path(f"/proc/{begun.pid}/task/{begun.pid}/children").read_text().split())
+    begun.kill()
+    begun.wait()
+    while alive(helper):
+        next(waiting)
+    (row,) = run(tmp_path / "two", "--devices", "2", recipe=longer)
+    assert [one["epoch"] for one in row["report"]["curve"]] == list(range(1, 13))
+    assert row["report"]["curve"][-1]["train_loss"] < 0.3
+
+
+def alive(process):
+    """Not dead, and not merely waiting to be buried."""
+    stat = Path(f"/proc/{process}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.slow
