@@ -138,7 +138,8 @@ class Store:
         name = shard_name(key, start, stop)
         if (record := self._sound(name, self.files.read(f"{name}/record.json"), None)) is not None:
             return Shard(self.files, name, start, stop, record)
-        return next(self._found(key, [(start, stop)]))
+        # Only the last shard of a cell is shorter than others, and so may have been made longer by a larger run.
+        return None if stop - start == SHARD else next(self._found(key, [(start, stop)]))
 
     def shards(self, key: str, count: int) -> list[Shard] | None:
         """All shards of the first `count` samples, or None if one is missing."""
@@ -153,9 +154,11 @@ class Store:
         """Those of them that are finished."""
         return filter(None, self.every_shard(key, count))
 
-    def missing(self, key: str, count: int) -> list[tuple[int, int]]:
-        """The spans of samples which are still to be done."""
+    def missing(self, key: str, count: int, part: tuple[int, int] | None = None) -> list[tuple[int, int]]:
+        """The spans of samples which are still to be done; of a part of the cell, those that begin in it."""
         asked = spans(count)
+        if part is not None:  # a look at each is less than a list of all, which each part of a large cell would take
+            return [span for span in asked if part[0] <= span[0] < part[1] and self.shard(key, *span) is None]
         return [span for span, shard in zip(asked, self._found(key, asked), strict=True) if shard is None]
 
     def _found(self, key: str, asked: Sequence[tuple[int, int]]) -> Iterator[Shard | None]:

@@ -87,8 +87,7 @@ class Workbench:
 
     def todo(self, cell: Cell) -> list[tuple[int, int]]:
         """The spans of a cell that are still to be done here."""
-        first, last = cell.part or (0, cell.count)
-        return [span for span in self.store.missing(cell.key, cell.count) if first <= span[0] < last]
+        return self.store.missing(cell.key, cell.count, cell.part)
 
     def set_aside_damaged(self, shards: Iterable[Shard]) -> None:
         """Let shards whose maps are not what was written be missing, so that the next run makes them again."""

@@ -41,6 +41,16 @@ def test_a_shard_without_its_record_is_not_there_and_is_made_again(store):
     np.testing.assert_array_equal(store.shard("abcd", 0, 2).maps(), maps_of(2))
 
 
+def test_what_is_missing_of_a_part_is_what_begins_in_it(store):
+    for span in [(0, 32), (64, 96), (96, 110)]:
+        store.commit("abcd", span, {"ids": []})
+    assert store.missing("abcd", 100) == [(32, 64)]
+    assert store.missing("abcd", 100, (0, 32)) == []
+    assert store.missing("abcd", 100, (32, 96)) == [(32, 64)]
+    assert store.missing("abcd", 100, (96, 100)) == []  # the last one is a longer shard of a larger run
+    assert store.missing("abcd", 120, (64, 120)) == [(96, 120)]
+
+
 def test_a_record_without_its_maps_is_not_there(store):
     store.commit("abcd", (0, 2), {"ids": ["a", "b"]}, maps_of(2))
     for name in store.files.tree("cells"):
