@@ -86,3 +86,15 @@ def test_an_unknown_shell_is_told_which_there_are(xaibench):
     code, _, said = xaibench("completion", "tcsh")
     assert code == 2
     assert "zsh" in said
+
+
+def test_a_command_that_cannot_be_imported_is_offered_and_harms_no_other(tmp_path, monkeypatch):
+    info = tmp_path / "site" / "exploding-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: exploding\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[xaibench.commands]\nexplode = exploding:command\n")
+    (tmp_path / "site" / "exploding.py").write_text("raise RuntimeError('imported while someone types')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"), prepend=os.pathsep)
+    found, heavy = offered("xaibench exp", tmp_path)
+    assert {"explode", "explain", "export"} <= set(found)
+    assert heavy == ""
