@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("ray")
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 WORK = {"explainers": "Gradient,Noise", "metrics": "iou,energy"}
 SLOW = {"explainers": "Faulty(seconds=0.4),Gradient,Noise", "metrics": "iou,energy"}
 
