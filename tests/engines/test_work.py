@@ -26,12 +26,13 @@ def test_parts_begin_where_shards_begin_and_cover_every_sample_once():
 
 
 def test_a_worker_stays_with_its_network_and_two_workers_begin_with_two():
-    cells = [cell(1, "a"), cell(2, "a"), cell(3, "b"), cell(4, "b")]
+    cells = [cell(1, "a"), cell(2, "a"), cell(3, "b"), cell(4, "b"), cell(5, "b")]
     work = Work.of(cells, 256)
     first, second = work.take(None), work.take(None)
     assert [first.cell, second.cell] == [cells[0], cells[2]]
     assert work.take(first.group).cell == cells[1]
     assert work.take(first.group).cell == cells[3], "its own are done: it helps the other"
+    assert work.take(second.group).cell == cells[4]
     assert work.take(first.group) is None
 
 
