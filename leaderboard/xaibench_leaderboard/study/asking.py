@@ -69,7 +69,7 @@ def rankings(studies: Studies) -> Answer:
     """The orders that the papers claim, pair by pair."""
     claims = [("hmc", "maps", "hmc", pair, metric) for metric in ("iou", "iou-matched", "energy")
               for pair in (("scorecam", "gradcam++"), ("gradcam++", "gradcam"))]  # fmt: skip
-    claims += [("balve", part, "cnn-elhouby", pair, "stability") for part in ("maps, paper", "maps, strict")
+    claims += [("balve", part, "cnn-elhouby", pair, "stability") for part in ("robustness, paper", "robustness, strict")
                for pair in (("gradcam", "kernel-shap"), ("kernel-shap", "lime"))]  # fmt: skip
     rows, gaps = [], []
     for study, part, model, pair, metric in claims:

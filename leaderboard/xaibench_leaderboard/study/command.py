@@ -25,6 +25,10 @@ PLACE = click.Path(path_type=Path, file_okay=False)
 @click.option("--out", type=PLACE, default=Path("xaibench-studies"), show_default=True, help="Where the runs lie.")
 @click.option("--docs", type=PLACE, help="Write the study's page, tables, figures and packed results here as well.")
 @click.option("--questions", "asked", is_flag=True, help="Write the page that answers from all studies in --docs.")
+@click.option(
+    "--opening", type=click.Path(path_type=Path, exists=True), help="Renew picture and finding of this README."
+)
+@click.option("--board", type=PLACE, help="With --opening: the results of a run to draw; else those drawn last.")
 @click.option("--repeats", type=click.IntRange(1), help="Trainings of whatever is trained more than once.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the first training.")
 @click.option("--no-run", "still", is_flag=True, help="Only the tables, from what earlier runs have left.")
@@ -40,6 +44,8 @@ def reproduce(name: str, show: bool, as_json: bool, asked: bool, **options: Any)
         _show(as_json)
     elif asked:
         _questions(options)
+    elif options["opening"]:
+        _opening(options)
     elif name:
         click.get_current_context().exit(_reproduce(name, as_json, options))
     else:
@@ -138,3 +144,11 @@ def _questions(options: dict[str, Any]) -> None:
     if options["docs"] is None:
         raise UsageError("--questions answers from the studies in a folder: say --docs FOLDER")
     click.echo(f"{write_page(options['docs'], options['out'], options['seed'])}")
+
+
+def _opening(options: dict[str, Any]) -> None:
+    from xaibench_leaderboard.study.opening import write_opening
+
+    if options["docs"] is None:
+        raise UsageError("--opening keeps the picture among the results: say --docs FOLDER")
+    click.echo(write_opening(options["opening"], options["docs"], options["board"]))

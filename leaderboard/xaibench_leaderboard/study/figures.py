@@ -31,11 +31,11 @@ def draw(study: Study, tables: Sequence[Filled], done: Mapping[str, Done], folde
     lines = [line for one in tables for line in one.lines if line.paper is not None and _unit(line)]
     if lines:
         told = f"Ours, with 95 % intervals over patients, beside the paper's {len(lines)} figures (see the tables)"
-        drawn.append((_save(_intervals(lines[:MOST_LINES]), folder / "compared.svg"), told))
+        drawn.append((save(_intervals(lines[:MOST_LINES]), folder / "compared.svg"), told))
     for table in tables:
         if table.table.kind == "ranks" and (test := critical(done[table.table.parts[0]])):
             told = f"Mean ranks by accuracy over {test.blocks} folds; under one bar nobody differs (Nemenyi, 5 %)"
-            drawn.append((_save(_ranks(test), folder / "ranks.svg"), told))
+            drawn.append((save(_ranks(test), folder / "ranks.svg"), told))
             break
     return drawn
 
@@ -92,7 +92,7 @@ def _bars(axes: Axes, test: CriticalDifference) -> None:
     axes.text(1, 1.75, told, fontsize=8)
 
 
-def _save(figure: Figure, path: Path) -> str:
+def save(figure: Figure, path: Path) -> str:
     """The same drawing, the same file: no date, and no names drawn at random."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context({"svg.hashsalt": "xaibench", "svg.fonttype": "none"}):
