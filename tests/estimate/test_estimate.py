@@ -86,7 +86,7 @@ def test_an_earlier_run_on_this_machine_is_believed_and_one_elsewhere_is_not(tmp
     more = [option if option != "6" else "12" for option in OPTIONS]
     (file,) = (out / "runs").glob("*.json")
     run = json.loads(file.read_text())
-    assert all(row["seconds"] > 0 for row in run["cells"])
+    assert all(row["seconds"] > 0 for row in run["cells"] if row["status"] == "ok")
     for row in run["cells"]:
         row["seconds"] = 60.0
     file.write_text(json.dumps(run))
