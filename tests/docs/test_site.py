@@ -11,6 +11,7 @@ from xaibench_docs.plugins import GROUPS, described
 
 ROOT = Path(__file__).parents[2]
 FETCHING = {("link", "href"), ("object", "data"), *((tag, "src") for tag in ("script", "img", "iframe", "source"))}
+pytestmark = pytest.mark.timeout(900)  # building takes half a minute, on a busy machine many
 CHROMIUM = [path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()]
 
 
