@@ -22,9 +22,9 @@ class Cluster:
 
     def __init__(self, process):
         self.process = process
-        self.address = next(
-            line.strip() for line in process.stdout if line.strip().replace(":", "").replace(".", "").isdigit()
-        )
+        said = (line.strip() for line in process.stdout)
+        self.address = next((line for line in said if line.replace(":", "").replace(".", "").isdigit()), "")
+        assert self.address, "the cluster did not start"
 
     @property
     def engine(self):

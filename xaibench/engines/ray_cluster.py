@@ -133,7 +133,9 @@ class Ray:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing goes over the network unasked
         ray = importlib.import_module("ray")
         ours = signal.getsignal(signal.SIGTERM)
-        where: dict[str, Any] = {"address": self.address} if self.address else {"include_dashboard": False}
+        # Without "local", Ray would look for whatever cluster was last on this machine, even a dead one.
+        where: dict[str, Any] = {"address": self.address or "local"}
+        where |= {} if self.address else {"include_dashboard": False}
         try:
             ray.init(**where, log_to_driver=False, logging_level="WARNING", configure_logging=False)
         except (ConnectionError, RuntimeError, ValueError) as error:
