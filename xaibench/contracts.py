@@ -231,7 +231,7 @@ class Workshop:
 
 
 class Model(Protocol):
-    """A network plugin."""
+    """A network plugin. It may have `notes(task)`: lines that a run prints, on what was decided for the user."""
 
     card: ModelCard
 
@@ -250,7 +250,10 @@ class Model(Protocol):
 
 
 class Explainer(Protocol):
-    """An explanation method."""
+    """An explanation method.
+
+    It may have `notes(task)`, as a model; and, if it reads a `folder`, `fingerprint()`: text that changes with its content.
+    """
 
     card: ExplainerCard
 
