@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
-from xaibench.errors import UsageError
-from xaibench.testing import Examination, PlantedTask, checks_of, conformance, named
+from xaibench.contracts import ExplainerCard
+from xaibench.errors import Unsupported, UsageError
+from xaibench.testing import Examination, PlantedTask, at_hand, checks_of, conformance, named
 
 HERE = Path(__file__).parent
 ELSEWHERE = ("elsewhere",)  # takes seconds; tried for one plugin of each kind
@@ -122,3 +125,48 @@ def test_what_comes_with_xaibench_keeps_its_promises(reference):
     verdicts = list(Examination(named(reference), skip=ELSEWHERE))
     assert {verdict.name: verdict.reason for verdict in verdicts if not verdict.good} == {}
     assert sum(verdict.ran for verdict in verdicts) >= len(checks_of(named(reference).kind)) / 2
+
+
+class Stranger(nn.Module):
+    """A network that is none of the toys."""
+
+    cam_layer = "features"
+
+    def __init__(self, channels):
+        super().__init__()
+        self.features, self.head = nn.Conv2d(channels, 5, 3, stride=2), nn.Linear(5, 3)
+
+    def forward(self, images):
+        return self.head(self.features(images).mean(dim=(2, 3)))
+
+
+class ForStrangers:
+    """Explains one kind of network alone."""
+
+    card = ExplainerCard(name="for-strangers", summary="for strangers", family="gradient", needs={"gradients"})
+
+    def explain(self, classifier, batch):
+        if not isinstance(classifier.network.inner, Stranger):
+            raise Unsupported("this network is no Stranger")
+        images = batch.images.clone().requires_grad_()
+        scores = classifier.logits(images).gather(1, batch.targets[:, None])
+        return (torch.autograd.grad(scores.sum(), images)[0] * batch.images).abs().sum(dim=1)
+
+
+@conformance(ForStrangers, network=Stranger, skip=ELSEWHERE)
+def test_an_explainer_of_some_networks_alone_brings_one(check):
+    check()
+
+
+def test_an_explainer_that_refuses_every_toy_is_told_so_and_not_passed():
+    verdict = Examination(at_hand(ForStrangers)).verdict("works")
+    assert verdict.status == "skipped"
+    assert "not tried, for `needs`" in verdict.reason
+    needs = Examination(at_hand(ForStrangers)).verdict("needs")
+    assert needs.status == "failed"
+    assert "it refuses every toy network, so nothing was tried: ToyCNN: this network is no Stranger" in needs.reason
+
+
+def test_a_network_to_be_tried_on_is_for_explainers():
+    with pytest.raises(UsageError, match="is for explainers; iou is of the metrics"):
+        Examination(named("iou"), network=Stranger)

@@ -20,6 +20,8 @@ from xaibench.testing.watching import preserved_settings
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from torch import nn
+
     from xaibench.testing.checks import Check
     from xaibench.testing.subjects import Subject
     from xaibench.testing.verdicts import Status
@@ -28,7 +30,11 @@ DECLARED = "expect_fail"  # attribute of a plugin: {"name of a check": "why"}
 
 
 class Examination:
-    """The checks of one plugin. A verdict is found when it is asked for, together with those it rests on."""
+    """The checks of one plugin. A verdict is found when it is asked for, together with those it rests on.
+
+    network: what to try an explainer on instead of the toys: a class, made with the number of channels as its first
+    argument, that takes images of any size in multiples of 8, has 3 classes, and may name its `cam_layer`.
+    """
 
     def __init__(
         self,
@@ -36,8 +42,11 @@ class Examination:
         expect_fail: Mapping[str, str] | None = None,
         only: Collection[str] = (),
         skip: Collection[str] = (),
+        network: type[nn.Module] | None = None,
     ) -> None:
-        self.subject = subject
+        if network is not None and subject.kind != "explainers":
+            raise UsageError(f"a network to be tried on is for explainers; {subject.label} is of the {subject.kind}")
+        self.subject, self._network = subject, network
         self._known = checks_of(subject.kind)
         self._expected = {**_declared(subject), **(expect_fail or {})}
         for name in (*self._expected, *only, *skip):
@@ -76,7 +85,7 @@ class Examination:
     def _outcome(self, check: Check) -> tuple[Status, str]:
         try:
             with quietly():
-                self._trial = self._trial or trial_of(self.subject)
+                self._trial = self._trial or trial_of(self.subject, self._network)
                 check.run(self._trial)
         except Broken as broken:
             return "failed", str(broken)

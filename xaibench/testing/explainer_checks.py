@@ -12,7 +12,7 @@ import torch
 from xaibench.errors import UsageError
 from xaibench.normalise import invalid
 from xaibench.testing.checks import promise
-from xaibench.testing.explaining import COUNT, NETWORKS, SHAPE, ExplainerTrial, as_array, named, rows_that_differ, spoil
+from xaibench.testing.explaining import COUNT, SHAPE, ExplainerTrial, as_array, named, rows_that_differ, spoil
 from xaibench.testing.networks import Linear, ToyCNN, classifier_of
 from xaibench.testing.planted import part_of
 from xaibench.testing.verdicts import Broken, NotAsked
@@ -266,7 +266,7 @@ def constant_image(trial: ExplainerTrial) -> None:
 @promise(explainer, after=REPEATABLE)
 def refusals(trial: ExplainerTrial) -> None:
     """A network that it cannot explain is refused by xaibench.errors.Unsupported or UsageError, and by nothing else."""
-    for kind in NETWORKS:
+    for kind in trial.networks:
         if kind is ToyCNN and "attention" in trial.needs:
             continue
         with contextlib.suppress(UsageError):

@@ -36,9 +36,10 @@ CLOSE = 1e-4  # of the largest value: sums of floats in another order differ
 class ExplainerTrial:
     """One explainer; every call is made as the harness makes it."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, network: type[nn.Module] | None = None) -> None:
         self.subject = subject
         self.watch = Watch()
+        self.networks = (network,) if network else NETWORKS
 
     @cached_property
     def made(self) -> Made:
@@ -59,7 +60,7 @@ class ExplainerTrial:
     def network(self) -> type[nn.Module]:
         """The first kind of toy network that the explainer does not refuse."""
         refusals = []
-        for kind in NETWORKS:
+        for kind in self.networks:
             if "attention" in self.needs and kind is ToyCNN:
                 continue
             try:
@@ -81,7 +82,9 @@ class ExplainerTrial:
         precision: Precision = "fp32",
     ) -> TorchClassifier:
         """A toy network, frozen. Its CAM layer is named only if the card asks for it, or with `everything`."""
-        network = (kind or self.network)(channels)
+        chosen = kind or self.network
+        with isolated_randomness(0):  # one of the author's own may draw its weights: the same ones every time
+            network = chosen(channels)
         layer = "" if everything or "cam_layer" in self.needs else None
         return classifier_of(network, cam_layer=layer, precision=precision)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     import pytest
+    from torch import nn
 
     from xaibench.references import Value
 
@@ -46,16 +47,18 @@ def conformance(
     expect_fail: Mapping[str, str] | None = None,
     only: Collection[str] = (),
     skip: Collection[str] = (),
+    network: type[nn.Module] | None = None,
 ) -> pytest.MarkDecorator:
     """Make a test that takes `check` one test per promise.
 
     plugin: a class, a function that makes a plugin, a plugin, or a reference as on the command line, where the
     parameters are part of it. expect_fail: checks that are known to fail, with the reason; one that passes fails.
+    network: for explainers that refuse the toy networks; see `Examination`.
     """
     if isinstance(plugin, str) and params:
         raise UsageError(f"give the parameters within the reference, as in {plugin}({next(iter(params))}=...)")
     subject = named(plugin, kind, profile) if isinstance(plugin, str) else at_hand(plugin, kind, params, profile)
-    examination = Examination(subject, expect_fail, only, skip)
+    examination = Examination(subject, expect_fail, only, skip, network)
     asked = [Asked(examination, name) for name in examination.names]
     mark: pytest.MarkDecorator = _pytest().mark.parametrize("check", asked, ids=repr)
     return mark

@@ -68,13 +68,20 @@ class PixelDetector(nn.Module):
 
 
 class ToyCNN(nn.Module):
-    """Two convolutions of fixed weights with a batch normalisation between them; `features` is the CAM layer."""
+    """Two convolutions of fixed weights with a batch normalisation between them; `features` is the CAM layer.
+
+    As in many networks, what the CAM layer puts out is then changed in place.
+    """
+
+    cam_layer = "features"
 
     def __init__(self, channels: int = 1, classes: int = len(CLASSES), seed: int = 24) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(channels, 6, 3, padding=1, stride=2), nn.BatchNorm2d(6), nn.ReLU())
+        self.stem = nn.Sequential(
+            nn.Conv2d(channels, 6, 3, padding=1, stride=2), nn.BatchNorm2d(6), nn.ReLU(inplace=True)
+        )
         self.features = nn.Conv2d(6, 8, 3, padding=1, stride=2)
-        self.relu = nn.ReLU()
+        self.relu = nn.ReLU(inplace=True)
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.head = nn.Linear(8, classes)
         _fix([*self.parameters(), self.stem[1].get_buffer("running_mean")], seed, 0.4)
@@ -102,6 +109,8 @@ class FeatureAttention(nn.Module):
 
 class AttentiveCNN(nn.Module):
     """A convolutional network with attention between places of its feature maps."""
+
+    cam_layer = "features"
 
     def __init__(self, channels: int = 1, classes: int = len(CLASSES), seed: int = 5) -> None:
         super().__init__()
@@ -136,6 +145,8 @@ class Block(nn.Module):
 class ToyTransformer(nn.Module):
     """Two layers of attention over patches of 8 x 8 pixels, with a class token; for images of whole patches."""
 
+    cam_layer = "blocks.1.norm"
+
     def __init__(self, channels: int = 1, classes: int = len(CLASSES), seed: int = 13) -> None:
         super().__init__()
         self.patches = nn.Conv2d(channels, WIDTH, PATCH, stride=PATCH)
@@ -153,14 +164,11 @@ class ToyTransformer(nn.Module):
         return logits
 
 
-CAM_LAYERS = {ToyCNN: "features", AttentiveCNN: "features", ToyTransformer: "blocks.1.norm"}
-
-
 def classifier_of(
     network: nn.Module, classes: Sequence[str] = CLASSES, cam_layer: str | None = "", precision: Precision = "fp32"
 ) -> TorchClassifier:
-    """A network as the harness hands it to plugins. Of the toys with feature maps the CAM layer is known."""
-    layer = CAM_LAYERS.get(type(network)) if cam_layer == "" else cam_layer
+    """A network as the harness hands it to plugins. cam_layer: "" for the one that its class names, if any."""
+    layer = getattr(type(network), "cam_layer", None) if cam_layer == "" else cam_layer
     return TorchClassifier(network, classes, layer, precision=precision, batch_size=8)
 
 

@@ -20,6 +20,8 @@ from xaibench.testing.tasking import TaskTrial
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from torch import nn
+
     from xaibench.testing.subjects import Subject
 
 # Importing these modules puts their promises on the list, in this order.
@@ -32,6 +34,6 @@ TRIALS: dict[str, Callable[[Subject], Any]] = {
 }
 
 
-def trial_of(subject: Subject) -> Any:
-    """What the checks of a subject's kind are given."""
-    return TRIALS[subject.kind](subject)
+def trial_of(subject: Subject, network: type[nn.Module] | None = None) -> Any:
+    """What the checks of a subject's kind are given. network: what explainers are tried on, instead of the toys."""
+    return TRIALS[subject.kind](subject) if network is None else ExplainerTrial(subject, network)
