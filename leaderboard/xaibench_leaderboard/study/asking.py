@@ -132,7 +132,7 @@ def agree(studies: Studies) -> Answer:
     """Faithfulness and localisation, over explainers."""
     rows, split = [], 0
     for name, study, part, model in PLACES:
-        done = found(studies, study, part)
+        done = found(studies, study, part.replace("maps", "faithfulness") if study == "balve" else part)
         if done is None:
             continue
         explainers = [one for one in done.rows("explainer", model) if one not in REFERENCES]
