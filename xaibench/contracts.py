@@ -252,7 +252,8 @@ class Model(Protocol):
 class Explainer(Protocol):
     """An explanation method.
 
-    It may have `notes(task)`, as a model; and, if it reads a `folder`, `fingerprint()`: text that changes with its content.
+    It may have `notes(task)`, as a model; and, if it reads a `folder`, `fingerprint()`: text that changes with what
+    is in it.
     """
 
     card: ExplainerCard
