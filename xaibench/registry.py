@@ -73,6 +73,11 @@ def installed_only(why: str) -> Iterator[None]:
         _INSTALLED_ONLY.reset(token)
 
 
+def code_refused() -> str:
+    """Why no code that a reference names may run here; nothing if it may."""
+    return _INSTALLED_ONLY.get()
+
+
 def plugins(group: str) -> list[Plugin]:
     """The plugins of one group that are installed and allowed. Imports none."""
     if group not in discovery.GROUPS:

@@ -23,6 +23,7 @@ from xaibench.contracts import ModelCard
 from xaibench.errors import UsageError
 from xaibench.own.fitting import Answers, Options
 from xaibench.own.model import OwnModel
+from xaibench.registry import code_refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,8 @@ class _FromFile(OwnModel):
     def __init__(self, file: str, options: Options) -> None:
         own = self.card
         self.file = Path(file).expanduser()
+        if why := code_refused():
+            raise UsageError(f"{own.name}: {self.file} may hold code, and {why}")
         if not self.file.is_file():
             raise UsageError(f"{own.name}: there is no file {self.file}")
         super().__init__(own.name, self.read, options, own.provides)

@@ -14,7 +14,7 @@ from tests.own.conftest import BLOBS
 from xaibench.classifier import TorchClassifier
 from xaibench.errors import UsageError
 from xaibench.heatmaps import heatmaps_of
-from xaibench.registry import create, select
+from xaibench.registry import create, installed_only, select
 
 SIDE = 16
 
@@ -179,6 +179,12 @@ def test_an_onnx_export_of_resnet18_scores_as_the_torch_network_with_every_forwa
 def test_another_kind_of_file_is_told(place, task, reference):
     with pytest.raises(UsageError, match=r"net\.py (is no|was not)"):
         create("models", reference).plugin.build(task)
+
+
+@pytest.mark.parametrize("reference", ["torchscript:script.pt", "exported:free.pt2", "onnx:free.onnx"])
+def test_files_are_not_opened_where_the_reference_is_a_strangers(files, reference):
+    with installed_only("this folder is a stranger's"), pytest.raises(UsageError, match="hold code, and this folder"):
+        create("models", reference)
 
 
 @pytest.mark.parametrize("kind", ["torchscript", "exported", "onnx"])
