@@ -99,9 +99,9 @@ class Reader:
         lines = commands(snippet.code)
         for number, line in enumerate(lines, 1):
             expected = int(snippet.marks.get("exit", 0)) if number == len(lines) else 0
-            code = run_line(line, snippet.marks)
-            if code != expected:
-                raise AssertionError(f"{snippet.page}:{snippet.line}: `{line}` ended with {code}, not {expected}")
+            ended = run_line(line, snippet.marks)
+            if ended != expected:
+                raise AssertionError(f"{snippet.page}:{snippet.line}: `{line}` ended with {ended}, not {expected}")
 
     def compare(self, snippet: Snippet) -> None:
         """Every line shown stands in the output, in this order; `...` stands for anything."""
