@@ -138,7 +138,10 @@ def run_line(line: str, marks: Mapping[str, str]) -> int:
     words = shlex.split(line, comments=True)
     if words[0] != "xaibench":
         raise AssertionError(f"only xaibench can be run from a document, not {words[0]!r}: say why in a comment")
-    return call([*words[1:], *shlex.split(marks.get(f"{words[1]} with", ""))])
+    try:
+        return call([*words[1:], *shlex.split(marks.get(f"{words[1]} with", ""))])
+    except SystemExit as ended:  # a verb may end so too
+        return int(ended.code or 0)
 
 
 def plain(line: str) -> str:
