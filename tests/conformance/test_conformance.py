@@ -170,3 +170,9 @@ def test_an_explainer_that_refuses_every_toy_is_told_so_and_not_passed():
 def test_a_network_to_be_tried_on_is_for_explainers():
     with pytest.raises(UsageError, match="is for explainers; iou is of the metrics"):
         Examination(named("iou"), network=Stranger)
+
+
+def test_importing_the_kit_imports_no_pytest_and_no_plugin():
+    code = "import sys, xaibench.testing; print(*{'pytest', 'xaibench_adapters', 'captum'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
