@@ -48,6 +48,7 @@ class Machine:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_new_explainer_is_installed_checked_tested_and_ranked_without_an_edit(tmp_path):
     machine = Machine(tmp_path)
     machine.run("xaibench", "new", "explainer", "demo")
