@@ -20,7 +20,7 @@ from xaibench.registry import create
 
 SNIPPET = """
 >>> import xaibench as xb
->>> board = xb.run(models=[net], explainers=EXPLAINERS, task=xb.task(TASK), limit=LIMIT, progress="none")
+>>> board = xb.run(models=[net], explainers=EXPLAINERS, task=xb.task(TASK), **FEWER)
 >>> board.table()  # doctest: +ELLIPSIS
 Small on ...balanced accuracy...
 >>> board.to_html("x.html").name
@@ -88,13 +88,15 @@ def doctested(text, **names):
 
 
 def test_the_snippet_runs(place, net):
-    doctested(SNIPPET, net=net, TASK=f"{TOYS}:Blobs", EXPLAINERS="gradcam,saliency", LIMIT=4)
+    doctested(SNIPPET, net=net, TASK=f"{TOYS}:Blobs", EXPLAINERS="gradcam,saliency", FEWER={"limit": 4})
     assert "Small" in (place / "x.html").read_text()
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_the_snippet_runs_with_all_explainers_on_the_phantom(place):
-    doctested(SNIPPET, net=seeded(classes=3), TASK="phantom", EXPLAINERS="all", LIMIT=1)
+    fewer = {"limit": 1, "audit": False}  # the audit knows nothing of the snippet, and takes minutes
+    doctested(SNIPPET, net=seeded(classes=3), TASK="phantom", EXPLAINERS="all", FEWER=fewer)
 
 
 # ------------------------------------------------------------ live objects
