@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Studies: TypeAlias = "Mapping[str, Mapping[str, Done]]"
 # Data set, study, part, model: where explainers were tried.
 PLACES = (
+    ("drawn films, ResNet50, default run", "board", "board", "resnet50"),
     ("drawn films, ResNet50", "phantom", "clean", "resnet50"),
     ("drawn films, HMC-Net", "phantom", "clean, HMC-Net", "hmc"),
     ("MIAS crops as in the paper, small CNN", "balve", "maps, paper", "cnn-elhouby"),
@@ -96,24 +97,30 @@ def scale(studies: Studies) -> Answer:
         return Answer(question, NOT_RUN)
     said = [[Said(one) for one in part.predictions("cnn-elhouby")] for part in parts if part]
     pairs = [(name, [estimate(one, overall(name)) for one in said]) for name in ("accuracy", "balanced_accuracy")]
-    pairs += [(f"recall {name}", [estimate(one, of_class("recall", at)) for one in said])
-              for at, name in enumerate(said[0][0].classes)]  # fmt: skip
-    told = _told_of_accuracy(pairs[1][1])
+    for figure, words in (("recall", "recall of {}"), ("auc", "area under the ROC curve, {} against the rest")):
+        pairs += [
+            (words.format(name), [estimate(one, of_class(figure, at)) for one in said])
+            for at, name in enumerate(said[0][0].classes)
+        ]
+    normal = next(both for name, both in pairs if name.startswith("area"))
+    trainings = " and ".join(str(len(one)) for one in said)
+    told = _told_of_crops(normal)
     pairs += list(_explainers_on_crops(studies))
     rows = tuple((name.replace("_", " "), *map(measured, both)) for name, both in pairs)
-    note = "Means over trainings for the network; matched overlap of the first training for explainers. "
+    note = f"Means over {trainings} trainings; overlap is matched IoU, of the first training. "
     return Answer(question, told, heads, rows, note + counted([one for _, both in pairs for one in both]) + ".")
 
 
-def _told_of_accuracy(both: list[Estimate | None]) -> str:
+def _told_of_crops(both: list[Estimate | None]) -> str:
     paper, strict = both
     if paper is None or strict is None or paper.low is None or strict.high is None:
-        return "Balanced accuracy could not be measured on both."
+        return "It could not be measured on both."
     apart = "the intervals do not overlap" if paper.low > strict.high else "the intervals overlap"
     return (
-        f"Balanced accuracy is {measured(paper)} with crops as in the paper and {measured(strict)} with crops of one "
-        f"size: {apart}. In the paper's crops a lesion fills the frame, so that any wide map overlaps with it; overlap "
-        "under the two protocols must not be compared without the rows of the floors."
+        f"Normal crops are told from lesions with an area under the ROC curve of {measured(paper)} where crops are cut "
+        f"as in the paper, and of {measured(strict)} where all are of one size and no woman is on both sides: {apart}. "
+        "In the paper's crops a lesion fills the frame, so that any wide map overlaps with it: overlap under the two "
+        "protocols must not be compared without the rows of the floors."
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from xaibench.files import from_json, to_json
 from xaibench.results import load_results
 from xaibench.store import Store
-from xaibench_leaderboard.claims import NAME, Claims
+from xaibench_leaderboard.claims import Claims
 from xaibench_leaderboard.submitting import submit
 
 if TYPE_CHECKING:
@@ -23,13 +23,12 @@ if TYPE_CHECKING:
 
 
 def pack_runs(works: Iterable[Work], folder: Path) -> list[dict[str, Any]]:
-    """One archive for each results folder that has claims to verify."""
+    """One archive for each results folder, finished or not."""
     packed: list[dict[str, Any]] = []
     for work in works:
-        if (work.folder / NAME).exists():
-            archive = folder / f"{work.folder.name}.zip"
-            pack(work.folder, archive)
-            packed.append({"part": work.part.name, "seed": work.seed, "file": archive.name})
+        archive = folder / f"{work.folder.name}.zip"
+        pack(work.folder, archive)
+        packed.append({"part": work.part.name, "seed": work.seed, "file": archive.name})
     return packed
 
 

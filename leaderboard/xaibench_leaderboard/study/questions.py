@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from xaibench.files import write_json
 from xaibench_leaderboard.study.asking import ANSWERS
 from xaibench_leaderboard.study.comparison import limits, versions
+from xaibench_leaderboard.study.opening import ARCHIVE, shown_of
 from xaibench_leaderboard.study.plan import find, names, reduced
 from xaibench_leaderboard.study.running import done
 
@@ -34,15 +35,18 @@ class Found:
     done: dict[str, dict[str, Done]] = field(default_factory=dict)
 
 
-def collect(out: Path, seed: int) -> Found:
-    """Of each study the full form if it has been run, else the quick one."""
+def collect(out: Path, seed: int, docs: Path | None = None) -> Found:
+    """Of each study the full form if it has been run, else the quick one; and the board that was published."""
     found = Found()
+    if docs is not None and (docs / ARCHIVE).is_file():
+        found.done["board"] = {"board": shown_of(docs / ARCHIVE).done}
     for name in names():
         study = find(name)
         forms = [(study, out / name)] + ([(reduced(study), out / f"{name}-quick")] if study.quick else [])
         for form, folder in forms:
-            if folder.is_dir():
-                found.studies[name], found.done[name] = form, done(form, folder, seed)
+            parts = done(form, folder, seed) if folder.is_dir() else {}
+            if any(part.predictions("") for part in parts.values()):
+                found.studies[name], found.done[name] = form, parts
                 break
     return found
 
@@ -75,7 +79,7 @@ def _study(found: Found, name: str) -> str:
 
 def write_page(docs: Path, out: Path, seed: int) -> Path:
     """The page and its figures for machines."""
-    found = collect(out, seed)
+    found = collect(out, seed, docs)
     told = answers(found)
     write_json(docs / "questions.json", {"command": COMMAND, "answers": [asdict(one) for one in told]})
     (docs / "index.md").write_text(page(found, told), encoding="utf-8")
