@@ -7,7 +7,7 @@ from xaibench_leaderboard.study.comparison import filled
 from xaibench_leaderboard.study.paired import agreement, difference
 from xaibench_leaderboard.study.plan import parse
 from xaibench_leaderboard.study.resampled import Said, estimate, of_class, overall
-from xaibench_leaderboard.study.sources import critical
+from xaibench_leaderboard.study.sources import critical, explained
 
 TRUTH = (0, 0, 0, 0, 1, 1, 2, 2)
 SAID = (0, 0, 0, 1, 1, 2, 2, 2)  # of normal 3 of 4, of benign 1 of 2, of malignant 2 of 2
@@ -162,3 +162,10 @@ def test_a_caption_says_n_interval_versions_and_what_was_not_run(prediction, don
     ):
         assert words in table.caption
     assert table.causes == ("the size differs",)
+
+
+def test_an_image_counts_with_the_mean_of_its_values_over_trainings(score, done):
+    part = done([score("a", "iou", (0.2, 0.4))], [score("a", "iou", (0.4, None))])
+    found = explained(part, "net", "a", "iou")
+    assert found.mean == pytest.approx((0.3 + 0.4) / 2)
+    assert found.images == 2
