@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import re
 import signal
 import socket
 import time
@@ -137,8 +138,10 @@ class Ray:
         where: dict[str, Any] = {"address": self.address or "local"}
         where |= {} if self.address else {"include_dashboard": False}
         try:
+            if re.fullmatch(r"[^:/]+:\d+", self.address):  # Ray itself would try for minutes
+                _touch(self.address)
             ray.init(**where, log_to_driver=False, logging_level="WARNING", configure_logging=False)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             msg = f"no Ray cluster at address {self.address!r}: {error}; without an address one is started here"
             raise UsageError(msg) from error
         signal.signal(signal.SIGTERM, ours)  # Ray's own would end us without a record
@@ -156,9 +159,8 @@ class Ray:
     def _head_answers(self) -> bool:
         """Asked by a connection of our own: Ray's calls would wait for a minute, and then end this process."""
         self._probed = time.monotonic()
-        host, _, port = self._head.rpartition(":")
         try:
-            socket.create_connection((host, int(port)), PROBE_SECONDS).close()
+            _touch(self._head)
         except OSError:
             return False
         self._answered = time.monotonic()
@@ -262,3 +264,9 @@ class Ray:
             reason = f"took longer than the {self.timeout:g} s that a cell may take (timeout={self.timeout:g})"
             for piece in berth.pieces:
                 yield from work.ended(piece, Outcome(piece.cell, "timeout", reason, taken))
+
+
+def _touch(address: str) -> None:
+    """Connect to host:port and go away again; OSError if nobody is there."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host, int(port)), PROBE_SECONDS).close()
