@@ -139,8 +139,10 @@ class _Subject:
         makers = cheapest([cell for cell in self.plan_cells("explain") if cell.key in scored], self.trials)
         self.flat |= {maker.key for maker in makers if not self.probe.shows(maker, self.trials[maker.key].count)}
         for empty in (False, True):  # what is flat is not scored: that takes no time, and must not stand for the rest
-            maker = next((one for one in makers if (one.key in self.flat) == empty), None)
-            if maker:
+            fit = [one for one in makers if (one.key in self.flat) == empty]
+            # A network that has not learned may show nothing of some images: of those the next explainer may.
+            whole = (one for one in fit if empty or self.probe.shows_all(one, self._most(one)))
+            if maker := next(whole, fit[0] if fit else None):
                 self._try_on(scored[maker.key], self._most(maker))
 
     def _try_on(self, cell: Cell, count: int) -> None:

@@ -107,6 +107,10 @@ class Probe:
         shards = self.worker.bench.store.shards(cell.key, cell.count) or []
         return {name: float(sum(sum(shard.column(name)) for shard in shards)) for name in names}
 
+    def shows_all(self, cell: Cell, count: int) -> bool:
+        """The same, after these maps have been made."""
+        return not isinstance(self.tried(cell, count), str) and self.shows(cell, count)
+
     def shows(self, cell: Cell, count: int) -> bool:
         """Whether no map of these is flat or broken: a metric would skip it."""
         shards = self.worker.bench.store.shards(cell.key, min(count, cell.total)) or []
