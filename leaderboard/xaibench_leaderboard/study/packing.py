@@ -23,13 +23,21 @@ if TYPE_CHECKING:
 
 
 def pack_runs(works: Iterable[Work], folder: Path) -> list[dict[str, Any]]:
-    """One archive for each results folder, finished or not."""
+    """One archive for each results folder that holds something to verify."""
     packed: list[dict[str, Any]] = []
     for work in works:
         archive = folder / f"{work.folder.name}.zip"
+        if not _begun(work):
+            continue
         pack(work.folder, archive)
         packed.append({"part": work.part.name, "seed": work.seed, "file": archive.name})
     return packed
+
+
+def _begun(work: Work) -> bool:
+    """Whether there are answers of the model, and scores where some were asked for."""
+    results = load_results(work.folder)
+    return bool(results.predictions) and (not work.part.explainers or any(one.status == "ok" for one in results.scores))
 
 
 def pack(results: Path, archive: Path, metrics: Sequence[str] = ()) -> None:

@@ -56,10 +56,10 @@ def answers(found: Found) -> list[Answer]:
     return [answer(found.done) for answer in ANSWERS]
 
 
-def page(found: Found, told: list[Answer]) -> str:
+def page(found: Found, told: list[Answer], docs: Path | None = None) -> str:
     """The page."""
     parts = ["# What the heatmaps are worth", INTRODUCTION, f"Made by `{COMMAND}` from the studies below."]
-    parts += [_study(found, name) for name in found.studies]
+    parts += [_study(found, name, docs) for name in found.studies]
     for answer in told:
         parts += [
             f"## {answer.question}",
@@ -70,11 +70,12 @@ def page(found: Found, told: list[Answer]) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _study(found: Found, name: str) -> str:
+def _study(found: Found, name: str, docs: Path | None) -> str:
     study = found.studies[name]
     results = [one for part in found.done[name].values() for one in part.results]
     told = ". ".join(filter(None, [versions(results), *limits(study)]))
-    return f"- [{study.title}]({name}/index.md). {told}."
+    published = docs is not None and (docs / name / "index.md").is_file()
+    return f"- {f'[{study.title}]({name}/index.md)' if published else study.title}. {told}."
 
 
 def write_page(docs: Path, out: Path, seed: int) -> Path:
@@ -82,5 +83,5 @@ def write_page(docs: Path, out: Path, seed: int) -> Path:
     found = collect(out, seed, docs)
     told = answers(found)
     write_json(docs / "questions.json", {"command": COMMAND, "answers": [asdict(one) for one in told]})
-    (docs / "index.md").write_text(page(found, told), encoding="utf-8")
+    (docs / "index.md").write_text(page(found, told, docs), encoding="utf-8")
     return docs / "index.md"
