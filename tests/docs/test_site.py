@@ -12,7 +12,6 @@ from xaibench_docs.plugins import GROUPS, described
 ROOT = Path(__file__).parents[2]
 FETCHING = {("link", "href"), ("object", "data"), *((tag, "src") for tag in ("script", "img", "iframe", "source"))}
 pytestmark = pytest.mark.timeout(900)  # building takes half a minute, on a busy machine many
-CHROMIUM = [path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()]
 
 
 class Links(HTMLParser):
@@ -86,20 +85,16 @@ def test_links_of_the_front_pages_hold(name):
         assert path or place in headings, link
 
 
-@pytest.mark.skipif(not CHROMIUM, reason="there is no chromium")
-def test_a_browser_asks_for_nothing_but_files(site):
-    api = pytest.importorskip("playwright.sync_api")
+def test_a_browser_asks_for_nothing_but_files(site, browser):
     asked, errors = [], []
-    with api.sync_playwright() as play:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = play.chromium.launch(executable_path=str(CHROMIUM[0]), args=flags)
-        page = browser.new_page()
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        for name in ("index.html", "how-a-score-is-made.html", "metrics/iou.html"):
-            page.goto((site / name).as_uri())
-            page.wait_for_load_state("load")
-        browser.close()
+    context = browser.new_context()
+    page = context.new_page()
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    for name in ("index.html", "how-a-score-is-made.html", "metrics/iou.html"):
+        page.goto((site / name).as_uri())
+        page.wait_for_load_state("load")
+    context.close()
     assert len(asked) > 10
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert errors == []

@@ -1,6 +1,5 @@
 """Results made by hand: small enough to work every number of the leaderboard out on paper."""
 
-import shutil
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -259,21 +258,6 @@ class Visit:
     def names(self, body=".methods"):
         """The explainers of a body of the table, in order."""
         return self.all(f"#board {body} tr[data-explainer]", "dataset.explainer")
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """One Chromium for all tests of the page."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium on the PATH")
-    with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        yield launched
-        launched.close()
 
 
 @pytest.fixture

@@ -125,7 +125,7 @@ def test_a_damaged_map_costs_the_pictures_and_not_the_page(run_folder, tmp_path)
         path.write_bytes(b"x" * path.stat().st_size)
     results = load_results(copy)
     note = gallery_of(results, boards_of(results), tmp_path, asked=True)["1"]["note"]
-    assert note == "No pictures: an image or a map could not be read (DataError)."
+    assert note == "No pictures: an image or a map could not be read (Damaged)."
     assert Html().render(results, tmp_path).exists()
 
 

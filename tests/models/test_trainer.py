@@ -349,7 +349,7 @@ def test_the_learning_rate_rises_falls_and_ends_with_the_last_step(tiny):
 def test_class_weights_weigh_the_loss(tiny):
     network = nn.Sequential(nn.Flatten(), nn.Linear(256, 3))
     lesson = Lesson(network, 3, replace(tiny.RECIPE, class_weights=(1.0, 2.0, 5.0), augmentation=Augmentation()), 6, 7)
-    lesson._trainer = SimpleNamespace(global_step=0)
+    lesson._trainer = SimpleNamespace(global_step=0, global_rank=0)
     images, labels = torch.rand(3, 1, 16, 16), torch.tensor([0, 1, 2])
     losses = -network(images).log_softmax(1)[range(3), labels]
     by_hand = (losses * torch.tensor([1.0, 2.0, 5.0])).sum() / 8

@@ -124,7 +124,7 @@ def test_what_a_file_cannot_give_is_unsupported_and_says_why(files, bench):
     assert status["torchscript(file=script.pt)", "saliency", "iou"] == "ok"
     assert status["torchscript(file=script.pt)", "saliency", "mprt"] == "unsupported"
     assert status["onnx(file=two.onnx)", "occlusion", "iou"] == "ok"
-    assert found["onnx(file=two.onnx)", "saliency", "iou"].reason == "onnx has no gradients"
+    assert found["onnx(file=two.onnx)", "saliency", "iou"] == ("unsupported", "onnx has no gradients")
     assert "fixes the batch at 2" in ended.err
 
 

@@ -98,7 +98,7 @@ def test_export_answers_with_the_files_it_wrote(folder_of, ranked, tmp_path):
     [
         (["nowhere", "--format", "csv"], "is not a results folder"),
         (["nowhere", "--format", "xml"], "'xml' is not one of 'csv'"),
-        (["nowhere"], "Missing option '--format'"),
+        (["nowhere"], "say what to write: --format (csv, parquet, markdown, latex, every-eval-ever), or --maps FOLDER"),
     ],
 )
 def test_what_cannot_be_exported_ends_in_exit_code_2_and_a_message(arguments, message):
