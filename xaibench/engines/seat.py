@@ -142,7 +142,7 @@ def ending(code: int | None) -> str:
     if code >= 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name
-    return f"was killed by {name}" + (" (from outside, or by a system out of memory)" if name == "SIGKILL" else "")
+    return f"was killed by {name}" + (" (from outside, or by a system that was short of memory)" if name == "SIGKILL" else "")
 
 
 def memory_of(pid: int) -> int:
