@@ -1,6 +1,6 @@
 """Print again what commands print, into the pages that show it.
 
-    python docs/reprint.py docs/cluster.md
+    python tools/reprint.py docs/cluster.md
 
 A block to print is a comment `<!-- printed by: COMMAND -->` with a fenced block behind it. No figure there is typed.
 """
