@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from xaibench.contracts import Results
+    from xaibench_leaderboard.accuracy import Accuracy
     from xaibench_leaderboard.board import Board, Column, Row, Score
     from xaibench_leaderboard.ranking import Ranking
     from xaibench_leaderboard.shortcut import Shortcut
@@ -88,12 +89,19 @@ def _board(board: Board) -> dict[str, Any]:
         "train_balanced_accuracy": found.train if found else None,
         "val_balanced_accuracy": found.val if found else None,
         "poor_model_below": found.bar if found else None,
-        "poor_model": found.poor if found else None,
-        "reason": "" if found else wording.accuracy(None),
+        "poor_model": found.poor if found and found.judged else None,
+        "reason": _unjudged(found),
         "ordered_by": board.order.label if board.order else None,
         "count": board.count,
         "total": board.total,
     }
+
+
+def _unjudged(found: Accuracy | None) -> str:
+    """Why nothing is said of the model's being poor; "" where it is."""
+    if found is None:
+        return wording.accuracy(None)
+    return "" if found.judged else wording.unjudged(found)
 
 
 def _rows(board: Board) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from xaibench import __version__
 from xaibench.contracts import Card
 from xaibench_leaderboard import wording
-from xaibench_leaderboard.accuracy import BAR, DROP
+from xaibench_leaderboard.accuracy import BAR, DROP, FEWEST, WIDEST
 from xaibench_leaderboard.board import boards_of
 from xaibench_leaderboard.infills import agreements_of
 from xaibench_leaderboard.page.content import Drawn, content_of
@@ -86,6 +86,8 @@ def page_of(results: Results, weights: Mapping[str, float] = DEFAULT, gallery: M
         replicates=REPLICATES,
         bar=BAR,
         drop=DROP,
+        fewest=FEWEST,
+        widest=WIDEST,
     )
 
 

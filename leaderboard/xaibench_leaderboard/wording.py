@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from xaibench_leaderboard.accuracy import BAR
+from xaibench_leaderboard.accuracy import BAR, FEWEST, WIDEST
 
 if TYPE_CHECKING:
     from xaibench_leaderboard.accuracy import Accuracy
@@ -132,11 +132,26 @@ def flags(board: Board) -> list[str]:
             f"Explanations of a poor model: its balanced accuracy {number(found.test.mean)} is below "
             f"{number(found.bar)}, which is {100 * BAR:.0f} % of the way from chance to perfect"
         )
+    if found and found.reversed:
+        told.append("The model is below chance: are its outputs in another order than the classes?")
+    if found and not found.judged:
+        told.append(unjudged(found))
     if board.limited:
         told.append(f"Limited run: {board.count} of {board.total} test images")
-    if found and found.evidence:
-        told.append(f"This model sees only one thing, provably: {found.evidence}")
     return told
+
+
+def unjudged(found: Accuracy) -> str:
+    """Why a model is not called good or poor."""
+    if found.evidence:
+        return (
+            f"This model sees only one thing, provably: {found.evidence}. It is an oracle, no diagnostician: its "
+            "accuracy is not judged"
+        )
+    return (
+        f"Too few images to judge the model: {found.test.images} here; it takes {FEWEST}, and an interval no wider "
+        f"than {WIDEST:g}"
+    )
 
 
 def subject(board: Board) -> str:

@@ -163,7 +163,7 @@ def test_a_full_run_is_not_called_limited(result):
 def test_a_model_of_two_classes_is_poor_below_seven_tenths(prediction, right, poor):
     # Recalls 1 and right/4: 0.75 or 0.875 would both pass, so the first class errs as well: (0.75 + right/4) / 2.
     said = (0, 0, 0, 1) + (1,) * right + (0,) * (4 - right)
-    accuracy = accuracy_of(prediction((0,) * 4 + (1,) * 4, said, classes=("normal", "malignant")))
+    accuracy = accuracy_of(prediction(((0,) * 4 + (1,) * 4) * 5, said * 5, classes=("normal", "malignant")))
     assert accuracy.chance == 0.5
     assert accuracy.bar == pytest.approx(0.7)
     assert accuracy.poor is poor
@@ -171,6 +171,49 @@ def test_a_model_of_two_classes_is_poor_below_seven_tenths(prediction, right, po
 
 def test_a_model_of_three_classes_is_poor_below_six_tenths(prediction):
     assert accuracy_of(prediction((0, 1, 2), (0, 1, 2))).bar == pytest.approx(0.6)
+
+
+def test_chance_is_of_the_classes_there_are_not_of_those_that_few_images_show(prediction):
+    accuracy = accuracy_of(prediction((1, 1), (0, 1), classes=("normal", "malignant")))
+    assert (accuracy.chance, accuracy.bar) == (0.5, pytest.approx(0.7))
+
+
+@pytest.mark.parametrize(("images", "few"), [(18, True), (20, False)])
+def test_a_model_is_judged_from_twenty_images_on(prediction, images, few):
+    truth = (0, 1) * (images // 2)
+    accuracy = accuracy_of(prediction(truth, (0,) * images, classes=("normal", "malignant")))
+    assert (accuracy.few, accuracy.poor) == (few, not few)
+
+
+def test_a_model_is_not_judged_by_an_interval_wider_than_half(prediction):
+    accuracy = accuracy_of(prediction((0, 1) * 20, (0,) * 40, classes=("normal", "malignant")))
+    wide = replace(accuracy, test=replace(accuracy.test, low=0.2, high=0.71))
+    assert (accuracy.poor, wide.poor, wide.few) == (True, False, True)
+
+
+def flags_of(result, prediction):
+    board = board_of([result("a", "energy", 0.5)])
+    return wording.flags(replace(board, accuracy=accuracy_of(prediction)))
+
+
+def test_a_handful_of_images_is_said_to_be_too_few_to_judge_the_model(result, prediction):
+    (told,) = flags_of(result, prediction((1, 1), (0, 1), classes=("normal", "malignant")))
+    assert told.startswith("Too few images to judge the model: 2 here; it takes 20")
+
+
+def test_an_oracle_is_never_called_poor_and_said_to_be_no_diagnostician(result, prediction):
+    (told,) = flags_of(result, prediction((0, 1, 2) * 10, (0,) * 30, sees="marker"))
+    assert "sees only one thing, provably: marker" in told
+    assert "no diagnostician" in told
+
+
+@pytest.mark.parametrize(("wrong", "told"), [(32, True), (20, False)])
+def test_a_model_clearly_below_chance_is_asked_for_the_order_of_its_outputs(result, prediction, wrong, told):
+    # Each patient has one film of each class. 8 of 40 right: clearly below a half; 20 of 40: at chance.
+    truth = (0, 1) * 20
+    said = tuple(1 - label if at < wrong else label for at, label in enumerate(truth))
+    flags = flags_of(result, prediction(truth, said, classes=("normal", "malignant")))
+    assert any("in another order than the classes?" in flag for flag in flags) is told
 
 
 def test_the_training_report_may_lack_the_accuracies_or_hold_nonsense(prediction):
@@ -185,9 +228,12 @@ def test_accuracy_is_told_in_one_sentence(results):
     assert wording.accuracy(first.accuracy).endswith(
         "on 8 test images of 4 patients, chance 0.333; train 0.990; val 0.900"
     )
-    assert wording.flags(second)[0].startswith(
-        "Explanations of a poor model: its balanced accuracy 0.333 is below 0.600"
-    )
+    assert "Explanations of a poor model" not in " ".join(wording.flags(second))
+
+
+def test_a_poor_model_is_told_with_the_bar_that_it_missed(result, prediction):
+    told = flags_of(result, prediction((0, 1, 2) * 10, (0,) * 30))[0]
+    assert told.startswith("Explanations of a poor model: its balanced accuracy 0.333 is below 0.600")
 
 
 def test_a_board_without_predictions_says_that_the_accuracy_is_not_known(result):

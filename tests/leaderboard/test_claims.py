@@ -64,10 +64,21 @@ def test_no_row_lacks_both_number_and_reason(claims):
     assert all((row["mean"] is None) == bool(row["reason"]) for row in claims["rows"])
 
 
-def test_boards_tell_accuracy_and_whether_the_model_is_poor(claims):
+def test_boards_tell_accuracy_and_whether_the_model_is_poor(result, prediction):
+    truth = (0, 1, 2) * 10
+    made = [result("gradcam", "energy", 0.1, model=model) for model in ("good", "poor")]
+    answers = (prediction(truth, truth, model="good"), prediction(truth, (0,) * 30, model="poor"))
+    good, poor = claims_of(Results(None, answers, tuple(made), {}, {}))["boards"]
+    assert poor["balanced_accuracy"]["mean"] == pytest.approx(1 / 3)
+    assert (good["poor_model"], poor["poor_model"], good["reason"]) == (False, True, "")
+
+
+def test_a_model_that_cannot_be_judged_is_called_neither_good_nor_poor_and_why(claims):
     first, second = claims["boards"]
     assert first["balanced_accuracy"]["mean"] == pytest.approx(2.5 / 3)
-    assert (first["poor_model"], second["poor_model"]) == (False, True)
+    assert (first["poor_model"], second["poor_model"]) == (None, None)
+    assert first["reason"].startswith("Too few images to judge the model: 8 here")
+    assert "oracle, no diagnostician" in second["reason"]
     assert (second["count"], second["total"]) == (4, 8)
 
 

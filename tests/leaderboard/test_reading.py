@@ -1,6 +1,7 @@
 """The page without script, on a phone, on paper, in the dark, and for those who do not see it."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -145,12 +146,14 @@ def test_pictures_for_a_person_to_look_at(board, name, options):
     assert path.stat().st_size > 10_000
 
 
-def test_a_poor_model_is_flagged_where_its_board_is_chosen_and_where_it_is_shown(board):
-    view = board()
+def test_a_poor_model_is_flagged_where_its_board_is_chosen_and_where_it_is_shown(results, prediction, visit, tmp_path):
+    truth = (0, 1, 2) * 10
+    answers = (prediction(truth, truth), prediction(truth, (0,) * 30, task="phantom-shortcut"))
+    view = visit(Html().render(replace(results, predictions=answers), tmp_path)).ready()
     names = view.page.locator("#which option").all_inner_texts()
     flagged = [at for at, name in enumerate(names) if "poor model" in name]
     assert len(names) == 2
-    assert ["shortcut" in names[at] for at in flagged] == [True]  # one of four images is right there
+    assert ["shortcut" in names[at] for at in flagged] == [True]  # one of three images is right there
     assert "poor" not in view.page.locator("#board").inner_text()
     view.page.locator("#which").select_option(index=flagged[0])
     assert "poor model" in view.page.locator("#board .flag").first.inner_text()
