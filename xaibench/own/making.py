@@ -58,7 +58,14 @@ def own_model(fetched: Any, given: Mapping[str, Value], who: str, name: str, cal
     known = keywords(fetched)
     fitted = {key: fit(value, known[key].annotation, key, who) if key in known else value for key, value in own.items()}
     params = {key: value for key, value in literals(defaults(fetched)).items() if key not in TOLD}
-    return _made(who, name, lambda task: _built(fetched, fitted, task, who, call), options, params | fitted)
+    return _made(
+        who,
+        name,
+        lambda task: _built(fetched, fitted, task, who, call),
+        options,
+        params | fitted,
+        builds_anew="checkpoint" not in own,
+    )
 
 
 def _made(
@@ -67,12 +74,15 @@ def _made(
     make: Callable[[Task], Any],
     options: Mapping[str, Value],
     params: Mapping[str, Any] | None = None,
+    *,
+    builds_anew: bool = False,
 ) -> Own:
     from xaibench.own.fitting import Options  # torch comes in here, for networks alone
     from xaibench.own.model import OwnModel
 
     said = bind(Options, {key.removesuffix("_"): value for key, value in options.items()}, who)
-    return Own(OwnModel(name, make, Options(**said)), {**(params or {}), **options})
+    plugin = OwnModel(name, make, Options(**said), builds_anew=builds_anew)
+    return Own(plugin, {**(params or {}), **options})
 
 
 def _black_box(function: Callable[..., Any], options: Mapping[str, Value], who: str, name: str) -> Own:

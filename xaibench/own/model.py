@@ -13,6 +13,7 @@ from xaibench.contracts import ModelCard
 from xaibench.errors import UsageError, XaibenchError
 from xaibench.isolation import isolated_randomness
 from xaibench.own.fitting import Fitted, Options, outputs_for, plain_answer
+from xaibench.own.telling import fed, no_weights, outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,9 +34,11 @@ class OwnModel:
         make: Callable[[Task], nn.Module],
         options: Options | None = None,
         provides: frozenset[str] = WHITE_BOX,
+        builds_anew: bool = False,
     ) -> None:
         self.options = options or Options()
         self._make = make
+        self._builds_anew = builds_anew  # its weights are from a file, or as they are drawn
         self.card = ModelCard(
             name=name, summary="a network of your own", trained=False, provides=provides, default=False
         )
@@ -47,8 +50,8 @@ class OwnModel:
             load_checkpoint(inner, self.options.checkpoint)
         channels = self.options.channels or _first_channels(inner)
         count = self._count_outputs(Fitted(inner, self.options, channels, ()), task)
-        outputs = outputs_for(count, self.options, task.classes, self.card.name, task.card.name)
-        return Fitted(inner, self.options, channels, outputs).eval()
+        dealt = outputs_for(count, self.options, task.classes, self.card.name, task.card.name)
+        return Fitted(inner, self.options, channels, dealt).eval()
 
     def prepare(self, network: nn.Module, task: Task, fold: int, workshop: Workshop) -> Mapping[str, Any]:
         """The network is ready as it is built."""
@@ -74,6 +77,10 @@ class OwnModel:
             layer = self.cam_layer(task)
             found = layer.removeprefix("inner.") if layer else "none found, so no CAM"
             yield f"layer for CAM methods: {found}; cam_layer=NAME takes another"
+        if self._builds_anew and not self.options.checkpoint:
+            yield no_weights(self.card.name)
+        yield fed(network, self.options, task)
+        yield outputs(network, self.options, task)
         yield from _fitted_notes(network, self.options, task)
 
     def _count_outputs(self, network: Fitted, task: Task) -> int:
