@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from xaibench_leaderboard.page import models
 from xaibench_leaderboard.page.curves import mean_curve
 from xaibench_leaderboard.page.packing import folded, rounded
-from xaibench_leaderboard.page.provenance import exact, provenance_of
+from xaibench_leaderboard.page.provenance import Provenance, exact, provenance_of
 
 
 def test_confusion_counts_images_by_true_and_predicted_class():
@@ -67,6 +67,21 @@ def test_the_exact_reference_binds_every_parameter():
     assert exact("lime(samples=50)", {"samples": 50, "segments": 9}) == "lime(samples=50, segments=9)"
     assert exact("saliency [absolute]", {}) == "saliency"
     assert exact("lime [absolute]", {"samples": 5}) == "lime(samples=5)"
+
+
+@pytest.mark.parametrize(
+    ("label", "shown", "command"),
+    [
+        ("net(checkpoint=runs/trained.pt)", "trained.pt", "net(checkpoint=runs/trained.pt, width=8)"),
+        ("net", "file 0123456789ab", "net(width=8)"),
+        ("net(what", "file 0123456789ab", "net(width=8)"),
+    ],
+)
+def test_a_file_among_the_parameters_is_shown_by_its_name_and_given_as_it_was(label, shown, command):
+    params = {"checkpoint": {"content": "0123456789abcdef"}, "width": 8}
+    told = Provenance({("model", label): {"params": params}}).plugin("model", label)
+    assert told["params"] == {"checkpoint": shown, "width": 8}
+    assert told["exact"] == command
 
 
 def test_a_folder_that_is_gone_leaves_labels_as_they_are(results):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xaibench.references import Reference
+from xaibench.errors import UsageError
+from xaibench.references import Reference, parse
 from xaibench.store import Store
 
 if TYPE_CHECKING:
@@ -28,9 +30,11 @@ class Provenance:
     def plugin(self, kind: str, label: str) -> dict[str, Any]:
         """For the page: the reference with every parameter bound, so that no profile can change them."""
         identity = self.plugins.get((kind, label), {})
+        params = identity.get("params") or {}
+        given = _given(label) if any(map(_is_file, params.values())) else {}
         return {
-            "exact": exact(label, identity.get("params") or {}),
-            "params": dict(identity.get("params") or {}),
+            "exact": exact(label, bound(params, given)),
+            "params": readable(params, given),
             "distribution": str(identity.get("distribution", "")),
         }
 
@@ -62,6 +66,34 @@ def _note(found: Provenance, result: Result, wanted: list[tuple[str, str]], iden
 def board_place(labels: Mapping[str, str]) -> tuple[str, ...]:
     """What a board is called, in a fixed order."""
     return tuple(labels.get(name, "") for name in BOARD)
+
+
+def _is_file(value: object) -> bool:
+    """A file is recorded by what it holds, not by where it lay."""
+    return isinstance(value, dict) and "content" in value
+
+
+def _given(label: str) -> Mapping[str, Any]:
+    """What a label says of the parameters; nothing where it is no reference."""
+    try:
+        return parse(label.removesuffix(ABSOLUTE)).params
+    except UsageError:
+        return {}
+
+
+def bound(params: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters as a command takes them: of a file where it lay; one that nobody named comes by itself."""
+    plain = {name: given.get(name) if _is_file(value) else value for name, value in params.items()}
+    return {name: value for name, value in plain.items() if not (_is_file(params[name]) and value is None)}
+
+
+def readable(params: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters for a reader: of a file its name, or what it holds where nobody named it."""
+    return {name: _named(value, given.get(name)) if _is_file(value) else value for name, value in params.items()}
+
+
+def _named(file: Mapping[str, Any], given: object) -> str:
+    return Path(str(given)).name if given else f"file {str(file['content'])[:12]}"
 
 
 def exact(label: str, params: Mapping[str, Any]) -> str:
