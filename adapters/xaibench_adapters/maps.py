@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import zipfile
+import zlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch.nn import functional as F
 
 from xaibench.contracts import ExplainerCard
@@ -29,7 +32,14 @@ ABOUT = "maps.json"  # as `xaibench export --maps` writes it: of which model, ta
 GREY = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
 SHOWN = 3
 
+# What readers raise for content that is none of theirs; those of the system, which may pass, have a number as well.
+BROKEN = (OSError, ValueError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error, Image.DecompressionBombError)
+
 Key = tuple[str, str]  # id, and the class explained; "" stands for any class
+
+
+class NoMapError(DataError):
+    """A file that is there and holds no map, whenever it is read."""
 
 
 class Maps:
@@ -37,8 +47,9 @@ class Maps:
 
     A file is named by the image's id: `ID.npy`, also .npz, .png (grey, 8 or 16 bit), .tif or .nii; an id with slashes
     lies in folders, or has them written as %2F. Or `index.csv` has columns id and file, and target (a class) if there
-    are maps for several classes. Maps of another size are stretched to the image, linearly. An image without a map
-    counts as failed. `model`: the label of the model whose maps these are; on others they are not scored.
+    are maps for several classes. Maps of another size are stretched to the image, linearly. An image without a map, or
+    whose file holds none, counts as failed. `model`: the label of the model whose maps these are; on others they are
+    not scored.
     """
 
     card = ExplainerCard(
@@ -81,9 +92,21 @@ class Maps:
         if missing:
             told = "where the run takes one of them, it counts as failed"
             yield f"{len(missing)} of {len(ids)} test images have no map ({_some(missing)}); {told}"
-        shape = read(self.found.any(next(name for name in ids if name not in missing))).shape
-        if shape != tuple(task.shape[1:]):
-            yield f"maps of {shape[0]} x {shape[1]} are stretched to {task.shape[1]} x {task.shape[2]}, linearly"
+        yield from self._of_content([name for name in ids if name not in set(missing)], tuple(task.shape[1:]))
+
+    def _of_content(self, ids: list[str], shape: tuple[int, ...]) -> Iterator[str]:
+        """Which files hold no map, and whether the others are stretched."""
+        files = [file for name in ids for file in self.found.every(name)]
+        troubles = {file: trouble for file in files if (trouble := _trouble(file))}
+        if len(troubles) == len(files):
+            raise DataError(f"none of the {len(files)} files for test images is a map: {troubles[files[0]]}")
+        if troubles:
+            told = "; ".join(list(troubles.values())[:SHOWN])
+            more = f" and {len(troubles) - SHOWN} more" if len(troubles) > SHOWN else ""
+            yield f"{len(troubles)} of {len(files)} files hold no map and count as failed: {told}{more}"
+        found = read(next(file for file in files if file not in troubles)).shape
+        if found != shape:
+            yield f"maps of {found[0]} x {found[1]} are stretched to {shape[0]} x {shape[1]}, linearly"
 
     def explain(self, classifier: Classifier, batch: Batch) -> Floats:
         """Heatmaps [B, H, W]; NaN where there is none."""
@@ -95,7 +118,11 @@ class Maps:
 
     def _map(self, key: Key, shape: tuple[int, int]) -> Floats:
         file = self.found.file(key)
-        return np.full(shape, np.nan, dtype=np.float32) if file is None else stretched(read(file), shape)
+        none = np.full(shape, np.nan, dtype=np.float32)
+        try:
+            return none if file is None else stretched(read(file), shape)
+        except NoMapError:  # told by `notes`; the other images are none the worse for it
+            return none
 
 
 @dataclass(frozen=True)
@@ -126,11 +153,16 @@ class Found:
         """Whether there is a map of an image, for whatever class."""
         return any(spelling in self.ids for spelling in spellings(name))
 
-    def any(self, name: str) -> Path:
-        """One map of an image."""
-        return next(
-            file for spelling in spellings(name) for (known, _), file in self.files.items() if known == spelling
-        )
+    def every(self, name: str) -> list[Path]:
+        """The maps of an image, for whatever class."""
+        return [file for spelling in spellings(name) for file in self._by_id.get(spelling, ())]
+
+    @cached_property
+    def _by_id(self) -> Mapping[str, list[Path]]:
+        found: dict[str, list[Path]] = {}
+        for (name, _), file in self.files.items():
+            found.setdefault(name, []).append(file)
+        return found
 
     def names(self) -> list[str]:
         """The images that maps are named by."""
@@ -197,6 +229,14 @@ def _about(folder: Path) -> dict[str, str]:
     return content if isinstance(content, dict) else {}
 
 
+def _trouble(file: Path) -> str:
+    try:
+        read(file)
+    except NoMapError as error:
+        return str(error)
+    return ""
+
+
 def _some(names: list[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
@@ -214,29 +254,30 @@ def read(file: Path) -> Floats:
             array = _nifti(file)
         else:
             array = _picture(file)
-    except (OSError, ValueError, EOFError, UnidentifiedImageError) as error:
-        raise DataError(f"{file} cannot be read as a map: {error}") from error
+    except BROKEN as error:
+        passing = isinstance(error, OSError) and error.errno
+        raise (DataError if passing else NoMapError)(f"{file} cannot be read as a map: {error}") from error
     flat = np.squeeze(array)
     if flat.ndim != 2 or not (np.issubdtype(flat.dtype, np.number) or flat.dtype == bool):
-        raise DataError(f"{file} holds {flat.dtype} of shape {array.shape}; a map is numbers [rows, columns]")
+        raise NoMapError(f"{file} holds {flat.dtype} of shape {array.shape}; a map is numbers [rows, columns]")
     plain: Floats = flat.astype(np.float32)
     return plain
 
 
 def _numpy(file: Path) -> Any:
-    content = np.load(file, allow_pickle=False)
-    if not isinstance(content, np.lib.npyio.NpzFile):
-        return content
-    with content:
+    with file.open("rb") as stream:  # numpy leaves one of its own open where an archive is broken
+        content = np.load(stream, allow_pickle=False)
+        if not isinstance(content, np.lib.npyio.NpzFile):
+            return content
         if len(content.files) != 1:
-            raise DataError(f"{file} holds {len(content.files)} arrays; one map per file is wanted")
+            raise NoMapError(f"{file} holds {len(content.files)} arrays; one map per file is wanted")
         return content[content.files[0]]
 
 
 def _picture(file: Path) -> Any:
     with Image.open(file) as picture:
         if picture.mode not in GREY:
-            raise DataError(
+            raise NoMapError(
                 f"{file} is in colour ({picture.mode}): a picture of a map, from which its values cannot be had back; "
                 "save the map itself, as .npy or as grey .png"
             )
@@ -252,7 +293,7 @@ def _nifti(file: Path) -> Any:
         loaded: Any = nib.load(file)
         return np.asarray(loaded.dataobj)  # the first axis is rows
     except nib.filebasedimages.ImageFileError as error:
-        raise DataError(f"{file} is no NIfTI file: {error}") from error
+        raise NoMapError(f"{file} is no NIfTI file: {error}") from error
 
 
 def stretched(one: Floats, shape: tuple[int, int]) -> Floats:

@@ -152,10 +152,42 @@ def test_other_content_is_another_identity_and_another_place_is_not(folder, tmp_
 # ------------------------------------------------------------ mistakes
 
 
+def spoil(file, how):
+    if how == "shape":
+        np.save(file, np.zeros((3, 16, 16)))
+    elif how == "zip":
+        np.savez(file.with_suffix(".npz"), MAP)
+        file.unlink()
+        file.with_suffix(".npz").write_bytes(file.with_suffix(".npz").read_bytes()[:60])
+    else:
+        file.write_bytes(b"nothing")
+
+
+@pytest.mark.parametrize("how", ["shape", "zip", "noise"])
+def test_one_file_that_is_no_map_is_one_failed_map_and_is_named(folder, bench, place, how):
+    entries = create("tasks", BLOBS).plugin.entries("test", 0)
+    for entry in entries:
+        np.save(folder / f"{entry.id}.npy", np.random.default_rng(0).random((16, 16)))
+    spoil(folder / f"{entries[3].id}.npy", how)
+    ended, results = bench("net.py:net", f"maps:{folder}", "sparseness", limit=80)
+    assert ended.code == 0, ended.err
+    assert re.search(rf"1 of 80 files hold no map and count as failed: .*{entries[3].id}\.np", ended.err)
+    (sparseness,) = results.scores
+    failed = dict(zip(sparseness.ids, sparseness.failed, strict=True))
+    assert [name for name, is_failed in failed.items() if is_failed] == [entries[3].id]
+
+
+def test_a_folder_without_any_map_that_can_be_read_is_an_error(folder):
+    for entry in create("tasks", BLOBS).plugin.entries("test", 0):
+        np.save(folder / f"{entry.id}.npy", np.zeros((3, 16, 16)))
+    with pytest.raises(DataError, match=r"none of the 80 files .* is a map: .*shape \(3, 16, 16\)"):
+        list(Maps(str(folder)).notes(create("tasks", BLOBS).plugin))
+
+
 def test_a_coloured_overlay_is_refused(folder):
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(folder / "a.png")
     with pytest.raises(DataError, match=r"in colour \(RGB\): a picture of a map"):
-        explained(folder, "a")
+        read(folder / "a.png")
 
 
 def test_mistakes_in_the_folder_are_told(folder, tmp_path):
@@ -193,16 +225,16 @@ def test_mistakes_in_the_index_are_told_by_line(folder, index, told):
 def test_arrays_that_are_no_maps_are_refused(folder, content):
     np.save(folder / "a.npy", content)
     with pytest.raises(DataError, match=r"a\.npy holds .* a map is numbers \[rows, columns\]"):
-        explained(folder, "a")
+        read(folder / "a.npy")
 
 
 def test_a_broken_file_is_told_and_pickles_are_never_opened(folder):
     (folder / "a.npy").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"a\.npy cannot be read as a map"):
-        explained(folder, "a")
+        read(folder / "a.npy")
     np.save(folder / "a.npy", np.array([{}]), allow_pickle=True)
     with pytest.raises(DataError, match=r"a\.npy cannot be read as a map"):
-        explained(folder, "a")
+        read(folder / "a.npy")
 
 
 def test_maps_take_part_only_where_they_are_named(place):
