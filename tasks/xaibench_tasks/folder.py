@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from xaibench_tasks.sources import Source
 
 TABLE = "index.csv"
+NEEDED = ("image", "label")
 LAYOUT = (
     "a folder or archive with index.csv and the images and masks it names; columns: image, label, and if known "
     "patient, mask (several with ; between them), split (train, val or test). Or without a table: " + FOLDERS
@@ -64,6 +65,7 @@ class UserFolder(Dataset):
             raise UsageError(f"channels={channels}: give 1 for grey or 3 for colour")
         source = source_of(path, table)
         name, lines = listing(source, table)
+        refuse(lacking(name, lines))
         known = class_names(lines, classes)
         found = records(source, name, lines, known)
         super().__init__(
@@ -117,8 +119,7 @@ def class_names(lines: Sequence[Line], asked: str) -> tuple[str, ...]:
 
 def records(source: Source, table: str, lines: Sequence[Line], classes: Sequence[str]) -> list[Record]:
     """One record per row. The first row that cannot be used is an error."""
-    for finding in wrong(source, table, lines):
-        raise DataError(f"{finding.where}: {finding.what}")
+    refuse(wrong(source, table, lines))
     return [
         Record(
             id=line["image"],
@@ -130,6 +131,20 @@ def records(source: Source, table: str, lines: Sequence[Line], classes: Sequence
         )
         for line in lines
     ]
+
+
+def refuse(findings: Iterator[Finding]) -> None:
+    """The first one is an error."""
+    for finding in findings:
+        raise DataError(f"{finding.where}: {finding.what}")
+
+
+def lacking(table: str, lines: Sequence[Line]) -> Iterator[Finding]:
+    """A table without the columns that it must have: told once, not for every row."""
+    columns = list(dict.fromkeys(column for line in lines for column in line.cells))
+    if lines and not set(NEEDED) <= set(columns):
+        told = f"has columns {', '.join(columns)}; needed in its first line: {', '.join(NEEDED)}"
+        yield Finding("error", table, f"{told} (and if known patient, mask, split)")
 
 
 def official(text: str) -> Official:
@@ -155,13 +170,14 @@ def wrong(source: Source, table: str, lines: Sequence[Line]) -> Iterator[Finding
     present, seen = set(source.names()), dict[str, str]()
     if not lines:
         yield Finding("error", table, "has no rows")
+    if unlike := list(lacking(table, lines)):
+        yield from unlike
+        return
     some_split = any(line["split"] for line in lines)
     for line in lines:
-        for column in ("image", "label"):
+        for column in NEEDED:
             if not line[column]:
-                yield Finding(
-                    "error", line.where, f"has nothing in column {column!r}; columns are named in the first line"
-                )
+                yield Finding("error", line.where, f"has nothing in column {column!r}")
         if line["image"] in seen:
             yield Finding("error", line.where, f"{line['image']} is in {seen[line['image']]} already")
         seen[line["image"]] = line.where

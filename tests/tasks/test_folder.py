@@ -94,7 +94,11 @@ def test_several_masks_and_other_separators(place):
         (["image,label", "../../etc/passwd,ill"], r"index\.csv:2: .*is not there"),
         (["image,label", "/etc/passwd,ill"], r"index\.csv:2: .*is not there"),
         (["image,label", "images/00.png,"], r"index\.csv:2: has nothing in column 'label'"),
-        (["picture,label", "images/00.png,ill"], r"index\.csv:2: has nothing in column 'image'"),
+        (["image,label", ",ill"], r"index\.csv:2: has nothing in column 'image'"),
+        (
+            ["images/00.png,ill", "images/01.png,ill"],
+            r"index\.csv: has columns images/00.png, ill; needed in its first",
+        ),
         (["image,label", "images/00.png,ill", "images/00.png,ill"], r"index\.csv:3: .* is in index\.csv:2 already"),
         (["image,label,split", "images/00.png,ill,dev"], r"index\.csv:2: split 'dev' is none of train, val, test"),
         (["image,label"], "has no rows"),
@@ -106,6 +110,15 @@ def test_a_mistake_in_the_table_is_told_with_its_line(place, lines, told):
     assert re.search(told, "\n".join(errors))
     with pytest.raises(DataError):
         UserFolder(path=str(place), classes="ill,fine")
+
+
+def test_wrong_columns_are_one_error_and_not_some_for_every_row(place):
+    write_table(place, "file,class", *(f"images/{file.name},ill" for file in (place / "images").iterdir()))
+    (error,) = inspect(open_source(place)).level("error")
+    told = "has columns file, class; needed in its first line: image, label (and if known patient, mask, split)"
+    assert (error.where, error.what) == ("index.csv", told)
+    with pytest.raises(DataError, match=re.escape(f"index.csv: {told}")):
+        UserFolder(path=str(place))
 
 
 def test_one_class_is_none(place):
