@@ -154,7 +154,15 @@ class Reader:
         """Nothing may follow."""
         self.blanks()
         if self.position < len(self.text):
-            fail(self.text, self.position, "expected the reference to end here")
+            fail(self.text, self.position, f"expected the reference to end here{self.file_first()}")
+
+    def file_first(self) -> str:
+        """The right order, where a file with weights comes after the parameters."""
+        before, rest = self.text[: self.position].rstrip(), self.text[self.position :]
+        if not rest.startswith("@") or "(" not in before:
+            return ""
+        target, _, params = before.partition("(")
+        return f"; the file comes before the parameters: {target.strip()}{rest.strip()}({params}"
 
     def target(self) -> str:
         """What comes before the parameters."""

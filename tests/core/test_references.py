@@ -113,6 +113,14 @@ def test_a_mistake_is_pointed_at(text, column, what):
     assert marker.index("^") == 4 + column
 
 
+def test_a_file_of_weights_after_the_parameters_is_told_to_come_before():
+    with pytest.raises(UsageError) as caught:
+        parse('my_net.py:build(outputs="1,0")@trained.pt')
+    better = 'my_net.py:build@trained.pt(outputs="1,0")'
+    assert f"the file comes before the parameters: {better}" in str(caught.value)
+    assert parse(better) == Reference("my_net.py:build@trained.pt", {"outputs": "1,0"})
+
+
 def test_lists_respect_parentheses_and_quotes():
     assert split_list("a, b(c=1,d=2),e(f='x),y')") == ["a", "b(c=1,d=2)", "e(f='x),y')"]
     assert split_list("  ") == []
