@@ -210,6 +210,7 @@ def command(board: Board) -> str:
     words += ["--metrics", ",".join(column.label for column in board.columns)]
     words += ["--target", board.labels["target"], "--precision", board.labels["precision"]]
     words += ["--limit", str(board.count)] if board.limited else []
+    words += ["--out", "again"]
     return shlex.join(words)
 
 

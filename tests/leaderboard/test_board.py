@@ -256,6 +256,6 @@ def test_numbers_keep_the_digits_that_say_something(value, text):
 
 def test_the_command_makes_the_same_board_again_and_quotes_what_a_shell_would_read(results):
     limited = wording.command(boards_of(results)[1])
-    assert limited.endswith("--limit 4")
+    assert limited.endswith("--limit 4 --out again")
     assert "--explainers lime,saliency,gradcam " in limited
     assert """'it'"'"'s""" in limited
