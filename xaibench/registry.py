@@ -19,6 +19,7 @@ from xaibench.discovery import Plugin, normal
 from xaibench.errors import BrokenPlugin, UsageError, XaibenchError
 from xaibench.factories import bind, defaults, is_factory, literals, signature
 from xaibench.loading import caused, contained, described, fetch, is_file, source_digest
+from xaibench.misnamed import misnamed
 from xaibench.own.making import own_model
 from xaibench.references import Reference, parse, split_list
 
@@ -237,7 +238,7 @@ def unpackaged(group: str, module: str, attribute: str, target: str) -> Plugin:
         return Plugin(group, attribute, f"{path}:{attribute}", "", "")
     if module and attribute and discovery.is_importable(module, attribute):
         return Plugin(group, attribute, f"{module}:{attribute}", "", "")
-    raise UsageError(unknown(group, target))
+    raise UsageError(misnamed(group, target) or unknown(group, target))
 
 
 def unknown(group: str, target: str) -> str:

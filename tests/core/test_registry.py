@@ -181,6 +181,50 @@ def test_what_is_not_there_is_the_users_mistake(mine, target, message):
         create("explainers", target.format(folder=mine.parent))
 
 
+def test_a_file_without_a_name_is_answered_with_the_plugins_in_it_and_is_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("two.py").write_text(
+        "raise SystemExit('was run')\n"
+        "class First:\n    card = 1\n    def explain(self): ...\n"
+        "class Second:\n    def __init__(self):\n        self.card = 2\n    def explain(self): ...\n"
+        "class Measure:\n    card = 3\n    def score(self): ...\n"
+        "class Helper: ...\n"
+        "def build(): ...\n"
+    )
+    for group, names in {
+        "explainers": "two.py:First or two.py:Second",
+        "metrics": "two.py:Measure",
+        "models": "two.py:First or two.py:Second or two.py:Measure or two.py:Helper or two.py:build",
+    }.items():
+        with pytest.raises(UsageError) as caught:
+            select(group, "two.py")
+        assert str(caught.value) == f"two.py is a file: name what is in it, {names}"
+
+
+def test_a_file_without_any_plugin_is_answered_with_the_way_to_name_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("none.py").write_text("this is no python")
+    with pytest.raises(UsageError, match=r"none\.py is a file: name what is in it, none\.py:NAME"):
+        select("explainers", "none.py")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("films", 'films is a folder: --tasks "folder(path=films)"'),
+        ("my films", "my films is a folder: --tasks 'folder(path=\"my films\")'"),
+    ],
+)
+def test_a_folder_in_the_place_of_a_task_is_answered_with_the_task_that_reads_it(tmp_path, monkeypatch, name, told):
+    monkeypatch.chdir(tmp_path)
+    Path(name).mkdir()
+    with pytest.raises(UsageError) as caught:
+        select("tasks", name)
+    assert str(caught.value) == told
+    with pytest.raises(UsageError, match="there is no explainer"):
+        select("explainers", name)
+
+
 # ------------------------------------------------------------ parameters
 
 
