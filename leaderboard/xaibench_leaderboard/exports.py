@@ -130,7 +130,7 @@ def _body(board: Board, ranking: Ranking) -> list[list[str]]:
     rows = sorted(board.methods, key=lambda row: places[row.explainer].place if row.explainer in places else 1e9)
     return [
         [
-            printable(f"{row.explainer} ({row.reference})" if row.reference else row.explainer),
+            printable(wording.titled(row)),
             "" if row.reference else wording.place(places.get(row.explainer)),
             *(
                 wording.measured(score.estimate) if score and score.estimate else printable(wording.status(score))

@@ -144,7 +144,7 @@ def _add_rows(
     grid: Grid, board: Board, rows: Iterable[Row], places: Mapping[str, Standing], notes: dict[str, int]
 ) -> None:
     for row in rows:
-        name = f"{row.explainer} ({row.reference})" if row.reference else row.explainer
+        name = wording.titled(row)
         place = "" if row.reference else wording.place(places.get(row.explainer))
         cells = [_cell(score, board, notes) for score in row.scores]
         grid.add_row(_line(name), place, *cells, wording.covered(row, board), wording.beside(board))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from xaibench_leaderboard.shortcut import Shortcut
     from xaibench_leaderboard.statistics import Estimate
 
+DEGRADED = "roi-degraded"  # references that are called so, more and most
+
 
 def number(value: float) -> str:
     """Three decimals where they say something, fewer for large numbers, more for tiny ones."""
@@ -152,6 +154,16 @@ def unjudged(found: Accuracy) -> str:
         f"Too few images to judge the model: {found.test.images} here; it takes {FEWEST}, and an interval no wider "
         f"than {WIDEST:g}"
     )
+
+
+def kind(row: Row) -> str:
+    """Floor, ceiling, or the truth under noise, which is no limit of anything; "" for a method."""
+    return "truth, degraded" if row.reference and row.name.startswith(DEGRADED) else row.reference
+
+
+def titled(row: Row) -> str:
+    """An explainer with what it is, if it is no method."""
+    return f"{row.explainer} ({kind(row)})" if row.reference else row.explainer
 
 
 def subject(board: Board) -> str:

@@ -254,6 +254,20 @@ def test_numbers_keep_the_digits_that_say_something(value, text):
     assert wording.number(value) == text
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("gradcam", "gradcam"),
+        ("random", "random (floor)"),
+        ("roi", "roi (ceiling)"),
+        ("roi-degraded(noise=0.7)", "roi-degraded(noise=0.7) (truth, degraded)"),
+    ],
+)
+def test_the_degraded_truth_is_called_no_ceiling(result, name, shown):
+    (row,) = board_of([result(name, "energy", 0.1)]).rows
+    assert wording.titled(row) == shown
+
+
 def test_the_command_makes_the_same_board_again_and_quotes_what_a_shell_would_read(results):
     limited = wording.command(boards_of(results)[1])
     assert limited.endswith("--limit 4 --out again")

@@ -10,6 +10,7 @@ import numpy as np
 
 from xaibench.errors import XaibenchError
 from xaibench.store import Store
+from xaibench_leaderboard import wording
 from xaibench_leaderboard.page import thumbnails
 from xaibench_leaderboard.page.packing import rounded
 from xaibench_leaderboard.page.sources import Maps, entry_of, maps_key, sign_of, task_of, union
@@ -191,7 +192,7 @@ def _picture(image: Floats, heatmap: Floats | None, mask: Mask) -> thumbnails.Pi
 def _tile(scene: Scene, row: Row, image: str) -> dict[str, Any]:
     cell = scene.results[row.explainer]
     value = cell.values[cell.ids.index(image)] if image in cell.ids and _orders(scene, cell) else None
-    name = f"{row.explainer} ({row.reference})" if row.reference else row.explainer
+    name = wording.titled(row)
     return {"name": name, "value": rounded(value, 4)}
 
 

@@ -112,7 +112,8 @@ def metric_content(column: Column) -> dict[str, Any]:
 
 
 def _row(row: Row, board: Board, names: Names) -> dict[str, Any]:
-    about = {"label": row.explainer, "reference": row.reference, "lesson": LESSONS.get(row.name, ""), "name": row.name}
+    about = {"label": row.explainer, "reference": row.reference, "kind": wording.kind(row)}
+    about |= {"lesson": LESSONS.get(row.name, ""), "name": row.name}
     return {
         "explainer": names.explainers.at(row.explainer, {**about, "card": _card(row.card)}),
         "covered": wording.covered(row, board),

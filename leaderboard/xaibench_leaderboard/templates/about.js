@@ -14,7 +14,7 @@ function explainerPage(name) {
     el("h3", {}, name),
     about.lesson ? el("p", { class: "flag" }, `A lesson row: ${about.lesson}. Whatever does not clearly beat it has explained nothing.`) : null,
     cardFacts(card, [
-      ["kind", about.reference ? `${about.reference}: a reference, never ranked` : "method"], ["parameters", parameters(about.params)],
+      ["kind", about.reference ? `${about.kind}: a reference, never ranked` : "method"], ["parameters", parameters(about.params)],
       ["exactly", about.exact === name ? "" : el("code", {}, about.exact)], ["from", about.distribution],
       ["random", card.stochastic ? "yes: seeds decide its maps" : "no"], ["sign", card.sign],
       ["depends on the class", card.class_sensitive === false ? "no" : "yes"],

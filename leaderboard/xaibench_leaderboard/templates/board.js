@@ -234,7 +234,7 @@ function nameCell(row, unranked) {
     "th",
     { scope: "row", title: about.card.summary || null },
     link,
-    about.reference ? el("small", {}, about.reference) : el("small", {}, about.card.family || ""),
+    about.reference ? el("small", {}, about.kind) : el("small", {}, about.card.family || ""),
     about.lesson ? el("small", { class: "lesson-note" }, about.lesson) : null,
     unranked ? el("small", { class: "note" }, unranked.gated ? `failed a sanity check: ${unranked.reason}` : unranked.reason) : null,
   );
