@@ -23,7 +23,7 @@ from xaibench_tasks.splits import Splitting, assign
 from xaibench_tasks.steps import Normalise
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from xaibench.contracts import Split
@@ -87,6 +87,10 @@ class Dataset:
     def leaks(self, look: bool = True) -> list[Finding]:
         """Patients, identical images and near-duplicates across the splits."""
         return find_leaks(self.records, self._assigned, self.ledger, look)
+
+    def remarks(self) -> Iterable[Finding]:
+        """What a check tells of this task beside its counts; override where something was decided for the user."""
+        return ()
 
     def _usable(self, records: Sequence[Record]) -> list[Record]:
         """Leave out what cannot be decoded, and remember why."""

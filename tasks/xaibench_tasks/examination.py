@@ -66,6 +66,7 @@ def _tried(reference: Reference, path: str) -> Iterator[Finding]:
     for fold in range(task.folds):
         yield Finding("note", f"fold {fold}", "; ".join(_sizes(task, fold)))
     if isinstance(task, Dataset):
+        yield from task.remarks()
         yield from (Finding("warning", name, f"left out: {why}") for name, why in task.skipped.items())
         yield from task.leaks()
 
@@ -101,6 +102,7 @@ def _table(report: Report) -> Iterator[str]:
 
 
 def _verdict(report: Report) -> str:
-    counts = ", ".join(f"{len(report.level(level))} {level}s" for level in LEVELS)
+    numbers = {level: len(report.level(level)) for level in LEVELS}
+    counts = ", ".join(f"{number} {level}{'' if number == 1 else 's'}" for level, number in numbers.items())
     usable = "cannot be used as it is" if report.level("error") else "can be used"
     return f"{report.task} {usable}: {counts}, {len(report.deviations())} of {len(report.published)} counts differ"

@@ -28,7 +28,8 @@ TABLE = "index.csv"
 NEEDED = ("image", "label")
 LAYOUT = (
     "a folder or archive with index.csv and the images and masks it names; columns: image, label, and if known "
-    "patient, mask (several with ; between them), split (train, val or test). Or without a table: " + FOLDERS
+    "patient, mask (several with ; between them), split (train, val or test; test alone for networks that bring their "
+    "weights). Or without a table: " + FOLDERS
 )
 CARD = DatasetCard(
     name="folder",
@@ -42,7 +43,9 @@ CARD = DatasetCard(
 class UserFolder(Dataset):
     """Images and masks of your own, in a folder per class or listed in a CSV file with patients and splits.
 
-    Without patients every image is its own patient.
+    Without patients every image is its own patient. Without a column split, `test` of the patients are tested, 15 %; if
+    every row has `test` in it, all images are, and only networks that bring their weights can take part. The classes
+    are in the order of the alphabet unless `classes` names them in another.
     """
 
     def __init__(
@@ -76,10 +79,40 @@ class UserFolder(Dataset):
             records=found,
             steps=(Grey() if channels == 1 else Rgb(), *named(steps), Resize(size, size)),
             splitting=Splitting(
-                folds=folds, val=val, test=test, seed=seed, official=any(record.official for record in found)
+                folds=folds,
+                val=val,
+                test=test,
+                seed=seed,
+                official=any(record.official for record in found),
+                untrained=True,
             ),
             on_error=on_error,
         )
+        self._ordered = bool(classes.strip())
+
+    def remarks(self) -> Iterator[Finding]:
+        """The order of the classes, and which images are tested."""
+        names = ", ".join(self.classes)
+        other = f"in the order of the alphabet; classes='{','.join(reversed(self.classes))}' is another one"
+        yield Finding("note", "classes", names if self._ordered else f"{names} ({other})")
+        yield Finding("note", "split", f"{self._tested()}: {self._why()}")
+
+    def _tested(self) -> str:
+        tested = len({entry.id for fold in range(self.folds) for entry in self.entries("test", fold)})
+        return f"{tested} of {len(self.records)} images {'is' if tested == 1 else 'are'} tested"
+
+    def _why(self) -> str:
+        how = self.splitting
+        if how.official and not self.entries("train", 0):
+            return (
+                "the column split has test alone; networks must bring their weights, for there is nothing to train on"
+            )
+        if how.official:
+            return "as the column split says"
+        if how.folds > 1:
+            return f"no column split, so each patient in one of {how.folds} folds"
+        told = f"no column split, so {100 * how.test:g} % of the patients"
+        return f"{told}; networks that bring their weights can be tested on all with split=test in every row"
 
 
 def source_of(path: str, table: str) -> Source:

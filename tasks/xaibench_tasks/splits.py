@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from xaibench.errors import DataError, UsageError
@@ -33,6 +33,7 @@ class Splitting:
     by: Literal["patient", "image"] = "patient"  # by image leaks: it is here to repeat what others did
     official: bool = False  # keep the publisher's splits; one that has no val gets `val` of train
     conflict: Literal["test", "train", "keep"] = "test"  # where a patient goes whom the publisher put into both
+    untrained: bool = field(default=False, repr=False)  # the official split may have test alone; the records tell that
 
     def __post_init__(self) -> None:
         if not 1 <= self.folds <= 100 or (self.official and self.folds != 1):
@@ -46,11 +47,26 @@ def assign(records: Sequence[Record], how: Splitting) -> list[Assignment]:
     """For every fold, the split of every image. A patient is in two only where by="image" or conflict="keep" asks."""
     folds = [_official(records, how)] if how.official else [_fold(records, how, test) for test in _parts(records, how)]
     for number, fold in enumerate(folds):
-        if missing := [split for split in SPLITS if split not in fold.values()]:
+        held = set(fold.values())
+        if how.official and how.untrained and held == {"test"}:
+            continue
+        if missing := [split for split in SPLITS if split not in held]:
+            if how.official and how.untrained and missing[0] != "val":
+                raise DataError(_unnamed(fold, missing[0]))
             units = len({_unit(record, how) for record in records})
             kind = "patients" if how.by == "patient" else "images, whatever their patient,"
             raise DataError(f"{units} {kind} are too few: fold {number} of {how.folds} gets no {missing[0]} images")
     return folds
+
+
+def _unnamed(fold: Assignment, missing: Split) -> str:
+    """What a split of the user's own lacks."""
+    count = Counter(fold.values())
+    told = ", ".join(f"{split} {count[split]}" for split in SPLITS if count[split])
+    return (
+        f"the column split names no {missing} image (it has {told}): name train and test images, or test for every "
+        "image if all networks bring their weights; without the column the patients are dealt out"
+    )
 
 
 def _parts(records: Sequence[Record], how: Splitting) -> list[set[str]]:

@@ -152,3 +152,11 @@ def test_many_findings_are_shown_in_part_and_counted_in_full():
         text.splitlines()[-1]
         == f"x cannot be used as it is: {SHOWN + 7} errors, 0 warnings, 0 notes, 1 of 1 counts differ"
     )
+
+
+def test_a_folder_tells_the_order_of_its_classes_what_is_tested_and_counts_in_words_that_fit(tmp_path):
+    code, text = check("folder", make_folder.write(tmp_path / "alone", 20, patients=False))
+    assert code == 0
+    assert "note     classes: fine, ill (in the order of the alphabet; classes='ill,fine' is another one)" in text
+    assert "note     split: 3 of 20 images are tested: no column split, so 15 % of the patients" in text
+    assert text.splitlines()[-1].startswith("folder can be used: 0 errors, 1 warning, ")

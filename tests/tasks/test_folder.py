@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.tasks.make import folder as make
 from xaibench.errors import DataError, UsageError
+from xaibench_models.images import decoded
 from xaibench_tasks.folder import UserFolder, inspect
 from xaibench_tasks.sources import open_source
 from xaibench_tasks.tables import read_table
@@ -75,6 +76,50 @@ def test_a_column_of_splits_is_obeyed(place):
         source.rename(source.with_suffix(".png"))
     task = UserFolder(path=str(write_table(place, "image,label,split", *lines)))
     assert [len(task.entries(split, 0)) for split in SPLITS] == [4, 2, 2]
+
+
+def split_as(place, splits):
+    """The table of the place with a column split."""
+    header, *rows = (place / "index.csv").read_text().splitlines()
+    pairs = zip(rows, splits, strict=True)
+    return write_table(place, f"{header},split", *(f"{row},{split}" for row, split in pairs))
+
+
+def test_a_split_of_test_alone_tests_every_image(place):
+    task = UserFolder(path=str(split_as(place, ["test"] * 40)))
+    assert [len(task.entries(split, 0)) for split in SPLITS] == [0, 0, 40]
+    with pytest.raises(DataError, match="no train images in fold 0: training needs some"):
+        decoded(task, "train", 0)
+
+
+@pytest.mark.parametrize(("given", "lacks"), [("train", "test"), ("val", "train")])
+def test_a_split_that_lacks_a_side_is_told_by_its_column(place, given, lacks):
+    other = "val" if given == "train" else "test"
+    split_as(place, [given] * 36 + [other] * 4)
+    told = f"the column split names no {lacks} image .it has .*{given} 36.*test for every image if all networks bring"
+    with pytest.raises(DataError, match=told):
+        UserFolder(path=str(place))
+
+
+def test_what_the_records_say_is_in_the_identity_and_the_permission_to_have_test_alone_is_not(place):
+    task = UserFolder(path=str(place))
+    assert "untrained" not in repr(task.splitting)
+    assert task.fingerprint() != UserFolder(path=str(split_as(place, ["test"] * 40))).fingerprint()
+
+
+def test_remarks_tell_the_order_of_classes_and_which_images_are_tested(place):
+    def told(**given):
+        return [f"{finding.where}: {finding.what}" for finding in UserFolder(path=str(place), **given).remarks()]
+
+    order, tested = told()
+    assert order == "classes: fine, ill (in the order of the alphabet; classes='ill,fine' is another one)"
+    assert re.match(r"split: \d of 40 images are tested: no column split, so 15 % of the patients; ", tested)
+    assert told(classes="ill,fine")[0] == "classes: ill, fine"
+    assert told(folds=3)[1] == "split: 40 of 40 images are tested: no column split, so each patient in one of 3 folds"
+    split_as(place, ["train"] * 20 + ["val"] * 16 + ["test"] * 4)
+    assert told()[1] == "split: 4 of 40 images are tested: as the column split says"
+    write_table(place, *(place / "index.csv").read_text().replace("train", "test").replace("val", "test").splitlines())
+    assert "40 of 40 images are tested: the column split has test alone" in told()[1]
 
 
 def test_several_masks_and_other_separators(place):
