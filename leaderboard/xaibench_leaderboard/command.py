@@ -16,15 +16,16 @@ from xaibench.places import Url
 if TYPE_CHECKING:
     from xaibench.places import Location
 
+RESULTS = Path("xaibench-results")
+
 
 @click.command()
+@click.argument("place", metavar="[FOLDER]", required=False, type=folder_or_url)
 @click.option(
     "--results",
-    "folder",
+    "named",
     type=folder_or_url,
-    default=Path("xaibench-results"),
-    show_default=True,
-    help="Results folder or URL, the --out of `xaibench run`.",
+    help=f"Results folder or URL, the --out of `xaibench run`: the same as FOLDER.  [default: {RESULTS}]",
 )
 @click.option(
     "--weights",
@@ -35,8 +36,23 @@ if TYPE_CHECKING:
 @click.option("--gallery", is_flag=True, help="Draw every board's images, whatever their licence: for your own eyes.")
 @click.option("--open", "show", is_flag=True, help="Open the HTML leaderboard in a browser.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable answer on stdout.")
-def leaderboard(folder: Location, weights: str, gallery: bool, show: bool, as_json: bool) -> None:
+def leaderboard(
+    place: Location | None, named: Location | None, weights: str, gallery: bool, show: bool, as_json: bool
+) -> None:
     """Show the leaderboard of a results folder, and write it there as HTML and JSON."""
+    folder = _one_of(place, named)
+    _show(folder, weights, gallery=gallery, show=show, as_json=as_json)
+
+
+def _one_of(place: Location | None, named: Location | None) -> Location:
+    """The folder, however it was given."""
+    if place is not None and named is not None and str(place) != str(named):
+        msg = f"FOLDER {place} and --results {named} are two results folders; give one of them"
+        raise UsageError(msg)
+    return place or named or RESULTS
+
+
+def _show(folder: Location, weights: str, *, gallery: bool, show: bool, as_json: bool) -> None:
     # Here, not at the top: they bring numpy, rich and jinja2, which `--help` must not wait for.
     from xaibench.results import load_results
     from xaibench_leaderboard.claims import Claims, claims_of

@@ -41,6 +41,22 @@ def test_the_table_is_printed_and_page_and_claims_are_written(folder):
     assert "leaderboard.html" in result.stderr
 
 
+def test_the_folder_may_be_given_as_an_argument_too(folder):
+    assert invoke(folder, "--json").stdout == invoke("--results", folder, "--json").stdout
+    assert invoke(folder, "--results", folder, "--json").exit_code == 0
+
+
+def test_two_folders_are_refused(folder, tmp_path):
+    with pytest.raises(UsageError, match="are two results folders; give one of them"):
+        invoke(folder, "--results", tmp_path / "other")
+
+
+def test_the_folder_of_a_run_is_shown_if_none_is_named(folder, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "xaibench-results").symlink_to(folder)
+    assert json.loads(invoke("--json").stdout)["rows"]
+
+
 def test_json_prints_claims_and_nothing_else(folder):
     result = invoke("--results", folder, "--json")
     assert json.loads(result.stdout)["rows"]

@@ -263,6 +263,8 @@ def test_the_command_makes_closed_pictures_only_with_the_option(run_folder, tmp_
     subprocess.run(["cp", "-r", run_folder, copy], check=True)
     for path in copy.glob("cells/*/*/cell.json"):
         path.write_text(path.read_text().replace('"licence": "Apache-2.0"', '"licence": "none stated"'))
+    note = gallery_of(load_results(copy), boards_of(load_results(copy)), tmp_path, asked=False)["1"]["note"]
+    assert "`xaibench leaderboard --results FOLDER --gallery` makes them" in note
     for options, made in (([], False), (["--gallery"], True)):
         answer = CliRunner().invoke(leaderboard, ["--results", str(copy), *options], catch_exceptions=False)
         assert answer.exit_code == 0

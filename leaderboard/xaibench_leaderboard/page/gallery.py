@@ -31,6 +31,7 @@ ROWS = 60  # methods in a row of pictures
 STRIPS = 12
 RUNS = 5
 UNASKED = 12  # boards that get pictures without being asked
+ASKING = "xaibench leaderboard --results FOLDER --gallery"
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,7 @@ def gallery_of(results: Results, boards: Sequence[Board], folder: Path, *, asked
     found = {}
     for number, board in enumerate(boards, 1):
         if number > UNASKED and not asked:
-            note = (
-                f"Pictures are made of the first {UNASKED} boards only, unless `xaibench leaderboard --gallery` asks."
-            )
+            note = f"Pictures are made of the first {UNASKED} boards only, unless `{ASKING}` asks."
             found[str(number)] = {"note": note}
         else:
             found[str(number)] = _board(results, board, keys, store, folder / FOLDER, asked=asked)
@@ -72,7 +71,7 @@ def _board(results: Results, board: Board, keys: Keys, store: Store, folder: Pat
     if not identity:
         return {"note": "No pictures: the maps are not in this folder."}
     if not free and not asked:
-        return {"note": f"No pictures: {why}. `xaibench leaderboard --gallery` makes them, for your own eyes."}
+        return {"note": f"No pictures: {why}. `{ASKING}` makes them, for your own eyes."}
     prediction = next((one for one in results.predictions if _is_of(one, board)), None)
     task = task_of(store, identity["task"])
     if task is None or prediction is None:

@@ -5,7 +5,7 @@ function drawGallery() {
   const found = page.content.gallery[String(board.number)];
   const head = [el("h2", {}, `Gallery: ${board.title}`), el("p", { class: "subject" }, board.subject)];
   if (!found || found.note) {
-    return [...head, el("p", { class: "flag" }, found?.note || "No pictures were made for this board: `xaibench leaderboard --gallery` makes them, where the images are at hand.")];
+    return [...head, el("p", { class: "flag" }, found?.note || "No pictures were made for this board: `xaibench leaderboard --results FOLDER --gallery` makes them, where the images are at hand.")];
   }
   return [
     ...head,
