@@ -14,7 +14,7 @@ from scipy import ndimage
 from torch.nn import functional as F
 
 from xaibench.contracts import ExplainerCard
-from xaibench.errors import UsageError
+from xaibench.errors import Unsupported, UsageError
 
 if TYPE_CHECKING:
     from xaibench.contracts import Batch, Classifier, ExplainerNeed, Floats, Mask
@@ -106,6 +106,8 @@ class TissuePrior:
         """Heatmaps [B, H, W]."""
         if batch.prior is None:
             raise UsageError("tissue-prior: the batch brings no prior, and this row is nothing else.")
+        if not batch.prior.any():
+            raise Unsupported("no lesion is drawn in a training image, or there are none: there is no prior to show")
         return _for_all(batch.prior, batch)
 
 

@@ -40,6 +40,21 @@ def test_a_stranger_benchmarks_a_network_of_their_own_on_images_of_their_own(fil
     assert results.predictions[0].ids[0].startswith("images/")
 
 
+def test_a_network_with_weights_is_tested_on_all_images_where_none_is_left_to_train(films, bench):
+    ill = (f"images/ill/{at:02d}.png,1,masks/{at:02d}.png,test\n" for at in range(1, 24, 2))
+    rows = "".join([*ill, *(f"images/fine/{at:02d}.png,0,,test\n" for at in range(0, 24, 2))])
+    (films / "index.csv").write_text(f"image,label,mask,split\n{rows}")
+    ended, results = bench(
+        "net.py:build", "gradcam,tissue-prior", "energy", tasks="folder(path=films, size=32)", limit=24
+    )
+    assert ended.code == 0, ended.err
+    assert len(results.predictions[0].ids) == 24
+    found = {one.labels["explainer"]: one for one in results.scores}
+    assert found["gradcam"].status == "ok"
+    assert found["tissue-prior"].status == "unsupported"
+    assert "no lesion" in found["tissue-prior"].reason
+
+
 def test_folders_are_classes_and_masks_belong_to_the_image_of_their_name(films):
     found = samples(UserFolder(path=str(films), size=40))
     assert len(found) == 24
