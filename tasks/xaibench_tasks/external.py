@@ -10,7 +10,7 @@ from xaibench.errors import DataError, UsageError
 from xaibench.references import Reference, parse
 from xaibench.registry import create
 from xaibench_tasks.dataset import Dataset, DatasetCard
-from xaibench_tasks.leaks import find_leaks
+from xaibench_tasks.leaks import find_leaks, identical
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from xaibench_tasks.records import Record
 
 SIDES = ("train", "test")
+SHOWN = 3
 PLACES: tuple[Split, ...] = ("train", "val", "test")
 
 
@@ -27,11 +28,19 @@ class External:
 
     `train`, `test`: two tasks, as on the command line; `train_path`, `test_path`: where their files lie. `classes`:
     the classes to keep, by name; needed where the two do not have the same. The first task's own test images stay
-    unused, so that its weights were learned from as many images as without an external test.
+    unused, so that its weights were learned from as many images as without an external test. An image that is learned
+    from and tested, the same pixel for pixel, is an error; shared=True lets it be, and has it among the leaks.
     """
 
     def __init__(
-        self, *, train: str = "", test: str = "", train_path: str = "", test_path: str = "", classes: str = ""
+        self,
+        *,
+        train: str = "",
+        test: str = "",
+        train_path: str = "",
+        test_path: str = "",
+        classes: str = "",
+        shared: bool = False,
     ) -> None:
         if not train or not test:
             raise UsageError("external needs two tasks: external(train='mias', test='inbreast')")
@@ -44,8 +53,10 @@ class External:
         self.folds = self.parts["train"].folds
         for side, split in (("train", "train"), ("train", "val"), ("test", "test")):
             if not self.entries(split, 0):  # type: ignore[arg-type]
-                raise DataError(f"external: {self.parts[side].card.name} has no image of {', '.join(self.classes)}")
-        self.card = self._card()
+                place = "" if side == "test" else f"{split} "
+                named = self.parts[side].card.name
+                raise DataError(f"external: {side}={named} has no {place}image of {', '.join(self.classes)}")
+        self.card = self._card(shared)
 
     def fingerprint(self) -> str:
         """Changes with the content of either."""
@@ -77,7 +88,7 @@ class External:
             if names[entry.label] in self.classes
         ]
 
-    def _card(self) -> DatasetCard:
+    def _card(self, shared: bool) -> DatasetCard:
         one, other = (self.parts[side].card for side in SIDES)
         return DatasetCard(
             name="external",
@@ -85,10 +96,10 @@ class External:
             citation="; ".join(filter(None, (one.citation, other.citation))),
             licence="; ".join(filter(None, (one.licence, other.licence))),
             source="; ".join(filter(None, (one.source, other.source))),
-            leaks=tuple(self._leaks()),
+            leaks=tuple(self._leaks(shared)),
         )
 
-    def _leaks(self) -> list[str]:
+    def _leaks(self, shared: bool) -> list[str]:
         """Images of the test set that are, or look like, images that were learned from."""
         sets: dict[str, Dataset] = {side: part for side, part in self.parts.items() if isinstance(part, Dataset)}
         if len(sets) < len(SIDES):
@@ -99,7 +110,13 @@ class External:
         names = [name for each in sets.values() for name in each.classes]
         renamed = [_renamed(side, record, names, part) for side, part in sets.items() for record in part.records]
         used = [record for record in renamed if record.id in assigned]
-        return [finding.what for finding in find_leaks(used, [assigned], _Ledgers(sets))]
+        both = [group for group in identical(used, _Ledgers(sets)) if len({_side(name) for name in group}) > 1]
+        if both and not shared:
+            raise DataError(_twice(both))
+        return [
+            *_namesakes(sets, used),
+            *(finding.what for finding in find_leaks(used, [assigned], _Ledgers(sets))),
+        ]
 
 
 class _Ledgers:
@@ -122,6 +139,31 @@ class _Ledgers:
         """Keep what was found."""
         for part in self.parts.values():
             part.ledger.save()
+
+
+def _side(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _twice(groups: Sequence[Sequence[str]]) -> str:
+    tested = sorted(name for group in groups for name in group if _side(name) == "test")
+    names = ", ".join(name.partition("/")[2] for name in tested[:SHOWN])
+    more = f" and {len(tested) - SHOWN} more" if len(tested) > SHOWN else ""
+    return (
+        f"external: {len(tested)} test image{'' if len(tested) == 1 else 's'} can be learned from as well, with the "
+        f"very same pixels ({names}{more}): this is no external test. Give other images, take these out of one side, "
+        "or say shared=True to go on nevertheless"
+    )
+
+
+def _namesakes(sets: Mapping[str, Dataset], used: Sequence[Record]) -> list[str]:
+    """Patients of one name on both sides of one kind of task, who may be the same persons."""
+    if len({part.card.name for part in sets.values()}) > 1:
+        return []
+    named = {side: {record.patient.partition("/")[2] for record in used if _side(record.id) == side} for side in SIDES}
+    both = sorted(set.intersection(*named.values()))
+    names = ", ".join(both[:SHOWN]) + (f" and {len(both) - SHOWN} more" if len(both) > SHOWN else "")
+    return [f"{len(both)} patients have the same name on both sides: {names}"] if both else []
 
 
 def _made(text: str, path: str) -> Any:

@@ -68,10 +68,34 @@ def test_an_image_of_both_sets_is_reported_as_a_leak(home, away):
     assert not any("identical pixels: t" in leak for leak in external(home, away).card.leaks)
     target = next(path for path in sorted((away / "images").iterdir()) if path.suffix == learned[-4:])
     shutil.copy(home / learned, target)
-    (found,) = [leak for leak in external(home, away).card.leaks if leak.startswith("identical pixels")]
+    with pytest.raises(DataError, match=f"1 test image can be learned from as well.*images/{target.name}.*shared=True"):
+        external(home, away)
+    (found,) = [leak for leak in external(home, away, shared=True).card.leaks if leak.startswith("identical pixels")]
     assert f"train/{learned}" in found
     assert f"test/images/{target.name}" in found
     assert "different splits" in found
+
+
+def test_the_same_folder_on_both_sides_is_no_external_test(home, tmp_path):
+    copied = shutil.copytree(home, tmp_path / "copied")
+    for other in (home, copied):
+        with pytest.raises(DataError, match=r"\d+ test images can be learned from as well, with the very same pixels"):
+            external(home, other)
+
+
+def test_a_set_that_has_test_images_alone_cannot_be_learned_from(home, away):
+    header, *rows = (home / "index.csv").read_text().splitlines()
+    (home / "index.csv").write_text("\n".join([f"{header},split", *(f"{row},test" for row in rows)]))
+    with pytest.raises(DataError, match="external: train=folder has no train image of fine, ill"):
+        external(home, away)
+    assert len(external(away, home).entries("test", 0)) == 40
+
+
+def test_patients_of_one_name_on_both_sides_are_told_and_others_are_not(home, away):
+    assert any("have the same name on both sides: P0, P1, P2" in leak for leak in external(home, away).card.leaks)
+    table = away / "index.csv"
+    table.write_text(table.read_text().replace(",P", ",Q"))
+    assert not any("same name" in leak for leak in external(home, away).card.leaks)
 
 
 def test_classes_are_matched_by_name_and_the_rest_is_left_out_only_if_asked(home, away):
