@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from xaibench_leaderboard.shortcut import Shortcut
     from xaibench_leaderboard.statistics import Estimate
 
+FEWEST_PATIENTS = 6  # below it places are shown, and said to tell nothing
 DEGRADED = "roi-degraded"  # references that are called so, more and most
 
 
@@ -197,10 +198,17 @@ def ranked_by(ranking: Ranking) -> str:
     if not counted:
         return "No family of metrics counts: nobody is ranked before another"
     unit = "boards" if not ranking.labels else "patients"
-    return (
-        f"Ranked by mean rank over families (weights: {', '.join(counted)}) on {ranking.patients} {unit}; "
-        "[lowest, highest] place in 95 % of the bootstrap draws; one letter: no clear difference from its first"
-    )
+    told = [f"Ranked by mean rank over families (weights: {', '.join(counted)}) on {ranking.patients} {unit}"]
+    if any(one.low is not None for one in ranking.standings):
+        told.append("[lowest, highest] place in 95 % of the bootstrap draws")
+        told.append("one letter: no clear difference from its first")
+    return "; ".join([*told, *filter(None, [too_few(ranking)])])
+
+
+def too_few(ranking: Ranking) -> str:
+    """Says so where places rest on a handful of patients; "" where they do not."""
+    few = ranking.labels and ranking.standings and ranking.patients < FEWEST_PATIENTS
+    return f"too few patients ({ranking.patients}) to tell methods apart" if few else ""
 
 
 def tested(found: CriticalDifference | None) -> str:

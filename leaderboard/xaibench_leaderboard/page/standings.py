@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from xaibench_leaderboard import wording
 from xaibench_leaderboard.page.packing import rounded
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def ranking_content(ranking: Ranking) -> dict[str, Any]:
         "unranked": [
             {"explainer": one.explainer, "reason": one.reason, "gated": one.gated} for one in ranking.unranked
         ],
-        "notes": list(ranking.notes),
+        "notes": [*filter(None, [wording.too_few(ranking)]), *ranking.notes],
         "limited": ranking.limited,
         "patients": ranking.patients,
         "critical": _critical(ranking.critical),

@@ -1,6 +1,8 @@
 import pytest
 
 from xaibench_leaderboard import wording
+from xaibench_leaderboard.page.standings import ranking_content
+from xaibench_leaderboard.standings import rankings_of
 from xaibench_leaderboard.table import Table
 
 
@@ -40,6 +42,19 @@ def test_the_accuracy_stands_beside_every_row_and_a_poor_model_is_flagged(printe
         good, poor = lines_of(printed, name)[:2]
         assert (good[-1], poor[-2:]) == ("1.000", ["0.500", "!"])
     assert printed.count("! Explanations of a poor model") == 1
+
+
+@pytest.mark.parametrize(("patients", "few", "legend"), [(1, "(1)", False), (5, "(5)", True), (6, "", True)])
+def test_places_by_a_handful_of_patients_are_said_to_tell_nothing(campaign, patients, few, legend):
+    made = campaign(patients=patients)
+    for name, value in {"a": 0.9, "b": 0.1, "c": 0.2}.items():
+        made.add(name, "iou", value)
+    (ranking,) = rankings_of(made.results()).each
+    told = wording.ranked_by(ranking)
+    assert ("95 % of the bootstrap draws" in told) is legend
+    flag = f"too few patients {few} to tell methods apart"
+    assert (flag in told, flag in ranking_content(ranking)["notes"]) == (bool(few), bool(few))
+    assert ("too few patients" in told) is bool(few)
 
 
 def test_who_is_not_ranked_is_named_with_the_reason(printed):
