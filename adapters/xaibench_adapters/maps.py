@@ -90,8 +90,8 @@ class Maps:
                 f"as {', '.join(ids[:SHOWN])}; here are {', '.join(self.found.names()[:SHOWN])}"
             )
         if missing:
-            told = "where the run takes one of them, it counts as failed"
-            yield f"{len(missing)} of {len(ids)} test images have no map ({_some(missing)}); {told}"
+            has, told = "has" if len(missing) == 1 else "have", "where the run takes one of them, it counts as failed"
+            yield f"{len(missing)} of {len(ids)} test images {has} no map ({_some(missing)}); {told}"
         yield from self._of_content([name for name in ids if name not in set(missing)], tuple(task.shape[1:]))
 
     def _of_content(self, ids: list[str], shape: tuple[int, ...]) -> Iterator[str]:
@@ -103,7 +103,8 @@ class Maps:
         if troubles:
             told = "; ".join(list(troubles.values())[:SHOWN])
             more = f" and {len(troubles) - SHOWN} more" if len(troubles) > SHOWN else ""
-            yield f"{len(troubles)} of {len(files)} files hold no map and count as failed: {told}{more}"
+            what = "holds no map and counts" if len(troubles) == 1 else "hold no map and count"
+            yield f"{len(troubles)} of {len(files)} files {what} as failed: {told}{more}"
         found = read(next(file for file in files if file not in troubles)).shape
         if found != shape:
             yield f"maps of {found[0]} x {found[1]} are stretched to {shape[0]} x {shape[1]}, linearly"

@@ -146,7 +146,8 @@ def class_names(lines: Sequence[Line], asked: str) -> tuple[str, ...]:
     if unknown := sorted(set(found) - set(names)):
         raise UsageError(f"classes={asked!r}: the table also has {', '.join(unknown)}")
     if len(names) < 2:
-        raise DataError(f"the column label names {len(found)} class(es) ({', '.join(found)}); two are needed at least")
+        told = f"one class ({found[0]})" if len(found) == 1 else "no class"
+        raise DataError(f"the column label names {told}; two are needed at least")
     return names
 
 

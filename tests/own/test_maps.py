@@ -125,7 +125,7 @@ def test_an_image_without_a_map_is_a_failed_map_and_never_another_ones(folder, b
     for entry in entries[:-1]:
         np.save(folder / f"{entry.id}.npy", np.random.default_rng(0).random((16, 16)))
     ended, results = bench("net.py:net", f"maps:{folder}", "energy,sparseness", limit=80)
-    assert f"1 of 80 test images have no map ({entries[-1].id})" in ended.err
+    assert f"1 of 80 test images has no map ({entries[-1].id})" in ended.err
     (sparseness,) = [one for one in results.scores if one.labels["metric"] == "sparseness"]
     assert dict(zip(sparseness.ids, sparseness.failed, strict=True)) == {
         entry.id: entry is entries[-1] for entry in sorted(entries, key=lambda one: sparseness.ids.index(one.id))
@@ -171,7 +171,7 @@ def test_one_file_that_is_no_map_is_one_failed_map_and_is_named(folder, bench, p
     spoil(folder / f"{entries[3].id}.npy", how)
     ended, results = bench("net.py:net", f"maps:{folder}", "sparseness", limit=80)
     assert ended.code == 0, ended.err
-    assert re.search(rf"1 of 80 files hold no map and count as failed: .*{entries[3].id}\.np", ended.err)
+    assert re.search(rf"1 of 80 files holds no map and counts as failed: .*{entries[3].id}\.np", ended.err)
     (sparseness,) = results.scores
     failed = dict(zip(sparseness.ids, sparseness.failed, strict=True))
     assert [name for name, is_failed in failed.items() if is_failed] == [entries[3].id]

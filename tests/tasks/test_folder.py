@@ -168,7 +168,7 @@ def test_wrong_columns_are_one_error_and_not_some_for_every_row(place):
 
 def test_one_class_is_none(place):
     write_table(place, "image,label", *(f"images/{file.name},ill" for file in (place / "images").iterdir()))
-    with pytest.raises(DataError, match="two are needed"):
+    with pytest.raises(DataError, match=r"names one class \(ill\); two are needed"):
         UserFolder(path=str(place))
     with pytest.raises(UsageError, match="the table also has ill"):
         UserFolder(path=str(place), classes="fine,other")
