@@ -197,14 +197,32 @@ def test_weights_from_a_file_are_explained_and_other_classes_are_refused_with_th
     assert str(file) in told["weights"]["origin"]
     assert told["maps"][0]["status"] in ("ok", "failed")  # of random weights a map may be flat
     assert call([*asked, "--task", "picture(classes='a,b,c',size=64)"]) == 2
-    assert "--task \"picture(classes='a,b')\"" in capsys.readouterr().err
+    assert "--task \"picture(classes='a,b',size=64)\"" in capsys.readouterr().err
+
+
+def test_a_network_with_other_outputs_than_the_task_has_classes_is_told_of_a_task_without_images(
+    film, capsys, tmp_path
+):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from torch import nn\n"
+        "def build():\n"
+        "    return nn.Sequential(nn.Conv2d(1, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+    )
+    asked = ["explain", str(film), "--model", f"{file}:build", "--explainers", "saliency", "--progress", "none"]
+    assert call(asked) == 2
+    said = capsys.readouterr().err
+    assert "mine.py:build has 5 outputs, but task phantom has 3 classes" in said
+    assert "--task \"picture(classes='a,b',size=128)\"" in said
+    told = "picture(classes='a,b,c,d,e',size=128)"
+    assert call([*asked, "--task", told, "--out", str(tmp_path / "out")]) == 0
 
 
 def test_a_network_with_fewer_outputs_than_classes_is_refused_with_the_way_out(explain, film):
     code, _, said = explain(film, model="TwoOnly", task="picture(classes='a,b,c',size=32)")
     assert code == 2
     assert "gives 2 outputs" in said
-    assert "--task \"picture(classes='a,b')\"" in said
+    assert "--task \"picture(classes='a,b',size=32)\"" in said
 
 
 def test_a_network_of_ones_own_needs_no_card(explain, film):

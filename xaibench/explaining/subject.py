@@ -10,6 +10,7 @@ import torch
 from xaibench.classifier import TorchClassifier
 from xaibench.errors import DataError, UsageError
 from xaibench.orders import Order, Prepared
+from xaibench.own.model import OwnModel
 from xaibench.weights import build, digest_of, load
 
 if TYPE_CHECKING:
@@ -67,14 +68,18 @@ def _built(order: Order, found: Prepared | None) -> nn.Module:
         return load(order, found.digest, found.file) if found else build(order)
     except DataError as error:
         raise DataError(f"{error}\n  {_other_classes(order.task)}") from error
+    except UsageError as error:
+        if not isinstance(order.model.plugin, OwnModel):
+            raise
+        raise UsageError(f"{error}\n  {_other_classes(order.task)}") from error
 
 
 def _other_classes(task: Loaded) -> str:
     """What to do if a network and a task do not have the same classes."""
-    classes = task.plugin.classes
+    classes, side = task.plugin.classes, task.plugin.shape[1]
     return (
-        f"The network was built for the {len(classes)} classes of --task {task.label}: {', '.join(classes)}. "
-        "If yours has others, say so: --task \"picture(classes='a,b')\"."
+        f"The network is taken for one of the {len(classes)} classes of --task {task.label}: {', '.join(classes)}. "
+        f"If yours has others, or takes another size, say so: --task \"picture(classes='a,b',size={side})\"."
     )
 
 
