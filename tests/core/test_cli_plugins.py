@@ -113,6 +113,29 @@ def test_info_shows_card_parameters_and_origin(installed, command):
         assert piece in text
 
 
+@pytest.mark.parametrize(
+    ("reference", "shown", "complaint"),
+    [
+        ("folder", ("Images and masks of your own", "classes", "size      224"), "folder needs data"),
+        ("external", ("Learn from the train and val images", "train_path"), "external needs two tasks"),
+        ("picture(size=64)", ("classes   must be given", "size      64"), "needs a value for classes"),
+    ],
+)
+def test_info_on_what_cannot_be_made_yet_shows_what_it_takes_and_then_complains(command, reference, shown, complaint):
+    done = command("info", "task", reference)
+    assert done.returncode == 2
+    for piece in ("kind", "card", "parameters", *shown):
+        assert piece in done.stdout
+    assert complaint in done.stderr
+    assert json.loads(command("info", "task", reference, "--json").stdout)["kind"] == "tasks"
+
+
+def test_info_on_an_unknown_plugin_shows_nothing_but_the_complaint(command):
+    done = command("info", "task", "foldr")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "did you mean folder?" in done.stderr
+
+
 def test_info_on_a_broken_plugin_ends_with_4_and_the_cause(installed, command):
     installed("raises")
     done = command("info", "explainer", "raiser")

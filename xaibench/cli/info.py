@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from xaibench.cards import plain, values_of
 from xaibench.cli.listing import group_of
+from xaibench.contracts import Card
 from xaibench.discovery import GROUPS, Plugin, discover, look, normal
-from xaibench.errors import UsageError
-from xaibench.loading import fetch
+from xaibench.errors import DataError, UsageError
+from xaibench.factories import KEYWORD, defaults, is_factory, literals, signature
+from xaibench.loading import fetch, source_digest
 from xaibench.references import parse, spell
-from xaibench.registry import create, did_you_mean, resolve
+from xaibench.registry import LIVE, create, did_you_mean, resolve, spelled_out
 
 if TYPE_CHECKING:
     from xaibench.registry import Loaded
+
+NEEDED = "must be given"
 
 
 @click.command()
@@ -30,8 +35,14 @@ def info(what: tuple[str, ...], as_json: bool) -> None:
     if len(what) > 2:
         raise UsageError(f"expected [KIND] REFERENCE, but got {len(what)} words: put a reference with blanks in quotes")
     group = group_of(what[0]) if len(what) == 2 else only_group(what[0])
-    answer = describe_command(what[-1]) if group == "commands" else describe(create(group, what[-1]))
-    click.echo(json.dumps(answer, indent=1) if as_json else as_text(answer))
+    write = json_text if as_json else as_text
+    try:
+        answer = describe_command(what[-1]) if group == "commands" else describe(create(group, what[-1]))
+    except (UsageError, DataError):
+        if group != "commands" and (unmade := describe_unmade(group, what[-1])):
+            click.echo(write(unmade))
+        raise
+    click.echo(write(answer))
 
 
 def only_group(reference: str) -> str:
@@ -70,6 +81,36 @@ def describe(loaded: Loaded) -> dict[str, Any]:
     }
 
 
+def describe_unmade(group: str, text: str) -> dict[str, Any] | None:
+    """What is known of a plugin that cannot be made, as a task without its data; None if a parameter is misspelt."""
+    if text.startswith(LIVE):
+        return None
+    reference = spelled_out(group, parse(text))
+    plugin = resolve(group, reference.target)
+    fetched = fetch(plugin)
+    known = dict(signature(fetched).parameters) if is_factory(fetched) else {}
+    if not reference.params.keys() <= known.keys():
+        return None
+    wanted = {name: NEEDED for name, one in known.items() if one.kind in KEYWORD and one.default is one.empty}
+    params = literals(defaults(fetched)) if known else {}
+    card = getattr(fetched, "card", None)
+    return {
+        "kind": group,
+        "name": plugin.name,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "reference": text,
+        "source": source_digest(plugin, fetched),
+        "card": card_of_class(group, card, text) if isinstance(card, Card) else {"summary": look(plugin).summary},
+        "parameters": {**wanted, **params, **reference.params},
+    }
+
+
+def card_of_class(group: str, card: Card, who: str) -> dict[str, Any]:
+    """A card that a class has before anything is made of it."""
+    return {name: plain(value, f"{who}: card.{name}") for name, value in values_of(group, card).items()}
+
+
 def describe_command(target: str) -> dict[str, Any]:
     """A command has no card; its own `--help` says the rest."""
     plugin = resolve("commands", target)
@@ -84,6 +125,11 @@ def describe_command(target: str) -> dict[str, Any]:
         "card": {"summary": look(plugin).summary},
         "parameters": {},
     }
+
+
+def json_text(answer: dict[str, Any]) -> str:
+    """The answer for machines."""
+    return json.dumps(answer, indent=1)
 
 
 def as_text(answer: dict[str, Any]) -> str:
