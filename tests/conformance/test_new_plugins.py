@@ -84,6 +84,27 @@ def test_a_new_plugin_keeps_every_promise(kind, tmp_path, monkeypatch, capfd):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_way_without_installing_is_told_and_names_what_was_written(kind, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert call(["new", kind, "my-own"]) == 0
+    target = f"{Path('my-own/my_own.py')}:MyOwn"
+    assert f"Without installing it, in every command: {target} instead of my-own." in capfd.readouterr().out
+    assert "`my_own.py:MyOwn` instead of `my-own`" in Path("my-own/README.md").read_text()
+
+
+@pytest.mark.parametrize("kind", ["explainer", "task"])
+def test_the_first_run_that_is_suggested_tells_methods_from_nothing(kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert call(["new", kind, "my-own"]) == 0
+    words = draft(kind, "my-own").use.replace("my-own", "my-own/my_own.py:MyOwn").split()[1:]
+    assert call([*words, "--metrics", "iou-matched", "--limit", "6", "--no-audit", "--out", "out"]) == 0
+    rows = json.loads(Path("out/results.json").read_text())["rows"]
+    found = {row["explainer"]: row["mean"] for row in rows if not row["reference"]}
+    assert len(found) == {"explainer": 2, "task": 1}[kind]
+    assert min(found.values()) > 0.5
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_new_distribution_names_its_plugin_and_its_tests_use_the_kit(kind, tmp_path):
     written = write(draft(kind, "second-try"), tmp_path / "second")
     assert sorted(str(file.relative_to(tmp_path / "second")) for file in written) == [

@@ -28,6 +28,7 @@ def new(kind: str, name: str, folder: Path | None) -> None:
         click.echo(f"wrote {file}")
     click.echo(
         f"\nInstall it, check it, use it:\n  pip install -e {place}\n  xaibench check {name}\n  {what.use}\n"
+        f"Without installing it, in every command: {place / what.uninstalled} instead of {name}.\n"
         f"Then make it yours in {place / what.module}.py."
     )
 

@@ -28,10 +28,10 @@ SUMMARIES = {
     "metric": "The share of the map that lies on the lesions",
 }
 USES = {
-    "explainer": "xaibench run --tasks phantom-tiny --models oracle-linear --explainers saliency,{name} --limit 20",
+    "explainer": "xaibench run --tasks phantom-tiny --models oracle-lesion --explainers saliency,{name} --limit 20",
     "model": "xaibench run --tasks phantom-tiny --models {name} --explainers gradcam,saliency --limit 20",
-    "task": "xaibench run --tasks {name} --models oracle-linear --explainers saliency --limit 20",
-    "metric": "xaibench run --tasks phantom-tiny --models oracle-linear --explainers saliency --metrics default,{name}",
+    "task": "xaibench run --tasks {name} --models oracle-lesion --explainers saliency --limit 20",
+    "metric": "xaibench run --tasks phantom-tiny --models oracle-lesion --explainers saliency --metrics default,{name}",
 }
 
 
@@ -47,20 +47,23 @@ class Draft:
     summary: str
     article: str
     use: str
+    uninstalled: str
 
 
 def draft(kind: str, name: str) -> Draft:
     """The names that follow from a plugin's name. UsageError if it cannot be one."""
     checked(kind, name)
+    module, cls = name.replace("-", "_"), "".join(part.capitalize() for part in name.split("-"))
     return Draft(
         kind=kind,
         name=name,
-        module=name.replace("-", "_"),
-        cls="".join(part.capitalize() for part in name.split("-")),
+        module=module,
+        cls=cls,
         distribution=f"xaibench-{name}",
         summary=SUMMARIES[kind],
         article="An" if kind == "explainer" else "A",
         use=USES[kind].format(name=name),
+        uninstalled=f"{module}.py:{cls}",
     )
 
 
