@@ -179,5 +179,5 @@ def _add_witnesses(grid: Grid, witnesses: Iterable[Witness]) -> None:
             wording.measured(score.estimate) if score and score.estimate else wording.status(score)
             for score in (witness.marker, witness.lesion)
         ]
-        kind = witness.row.reference or witness.verdict
+        kind = wording.kind(witness.row) or witness.verdict
         grid.add_row(*map(_line, (witness.row.explainer, *shares, kind, witness.reason)))
