@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 INTERRUPTED = 130
 GRACE_SECONDS = 5.0  # between asking a worker to stop and stopping it
+GROUPS = hasattr(os, "killpg")  # of processes; Windows has none, and a plugin's own children may outlive it there
 QUICK_SECONDS = 0.05  # cells quicker than this are sent ahead, so that a worker need not wait for the next
 AHEAD = 4
 
@@ -114,8 +115,9 @@ class Seat:
         self.pipe.close()
         self.process.join(0.2)  # one that has died by itself has an exit code of its own
         code = self.process.exitcode
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid or 0, signal.SIGKILL)
+        if GROUPS:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid or 0, signal.SIGKILL)
         self.process.kill()
         self.process.join()
         return code
@@ -142,7 +144,9 @@ def ending(code: int | None) -> str:
     if code >= 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name
-    return f"was killed by {name}" + (" (from outside, or by a system that was short of memory)" if name == "SIGKILL" else "")
+    return f"was killed by {name}" + (
+        " (from outside, or by a system that was short of memory)" if name == "SIGKILL" else ""
+    )
 
 
 def memory_of(pid: int) -> int:
@@ -174,7 +178,8 @@ def serve(pipe: Connection[Any, Any], make: Callable[[], Worker], threads: int, 
 
 def _settle(threads: int, gpu: str | None) -> None:
     """A group of our own, our own threads, no word on stdout, and an end when our parent ends."""
-    os.setsid()  # Ctrl-C is for the parent; and plugins' children can be ended together with us
+    if GROUPS:
+        os.setsid()  # Ctrl-C is for the parent; and plugins' children can be ended together with us
     os.dup2(2, 1)  # what plugins print, on whatever level, is not the answer of the run
     faulthandler.enable()  # a segmentation fault says where
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
@@ -193,7 +198,9 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
-        os.killpg(0, signal.SIGKILL)
+        if GROUPS:
+            os.killpg(0, signal.SIGKILL)
+        os._exit(INTERRUPTED)
 
 
 def held_to(threads: int) -> int:
