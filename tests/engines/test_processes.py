@@ -71,7 +71,10 @@ def test_what_kills_a_worker_costs_its_cell_alone_and_has_a_name(rough):
     ends = rough[0].endings(answer)
     assert ends["exit-hard"] == ("failed", "the worker ended with exit code 9")
     assert ends["segfault"] == ("failed", "the worker was killed by SIGSEGV")
-    assert ends["killed"] == ("failed", "the worker was killed by SIGKILL (from outside, or by a system that was short of memory)")
+    assert ends["killed"] == (
+        "failed",
+        "the worker was killed by SIGKILL (from outside, or by a system that was short of memory)",
+    )
     assert ends["leave"] == ("failed", "SystemExit: 3")
     assert ends["nothing"][0] == "failed", "maps on a device that holds no numbers"
     assert ends[""][0] == "ok", "the gradient, last in the line"
