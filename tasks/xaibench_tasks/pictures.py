@@ -83,6 +83,15 @@ def _scaled(values: NDArray[Any], bits: int, name: str) -> Floats:
 
 def _decode_dicom(name: str, content: bytes) -> Picture:
     data = read_dicom(name, content)
+    from pydicom.errors import BytesLengthException  # pydicom is an extra
+
+    try:
+        return _picture_of(name, data)
+    except BytesLengthException as error:  # which it raises when a value is asked for
+        raise DataError(f"{name} is no readable DICOM file ({error})") from error
+
+
+def _picture_of(name: str, data: Any) -> Picture:
     from pydicom.pixels.utils import pixel_array  # pydicom is an extra
 
     if int(data.get("NumberOfFrames", 1) or 1) != 1:

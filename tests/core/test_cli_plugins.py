@@ -116,7 +116,7 @@ def test_info_shows_card_parameters_and_origin(installed, command):
 @pytest.mark.parametrize(
     ("reference", "shown", "complaint"),
     [
-        ("folder", ("Images and masks of your own", "classes", "size      224"), "folder needs data"),
+        ("folder", ("Images and masks of your own", "classes", "size      224"), "a folder or archive with index.csv"),
         ("external", ("Learn from the train and val images", "train_path"), "external needs two tasks"),
         ("picture(size=64)", ("classes   must be given", "size      64"), "needs a value for classes"),
     ],

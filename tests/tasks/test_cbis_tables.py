@@ -114,7 +114,7 @@ def test_a_lesion_that_is_there_twice_is_an_error_that_names_both_lines():
         (b"", "no column 'patient_id'"),
         (b"a,b\n1,2\n", "no column 'patient_id', 'breast_density' or 'breast density'"),
         (b"\xff\xfe\x00", "is no readable table"),
-        (b'"' + b"x" * 200_000, "is no readable table: field larger"),
+        (b'"' + b"x" * 2**21, "is no readable table: field larger"),
     ],
 )
 def test_what_is_no_table_is_said_to_be_none(content, complaint):

@@ -167,6 +167,14 @@ def test_damage_anywhere_never_gives_a_traceback(data, tmp_path_factory):
         assert picture.pixels.max() <= 1
 
 
+def test_a_dicom_value_of_the_wrong_length_is_named(tmp_path):
+    content = bytearray(dicom(tmp_path, np.arange(256, dtype=np.uint8).reshape(16, 16), bits=12))
+    at = content.index(b"\x28\x00\x10\x00US") + 6  # the length of Rows
+    content[at] = 1
+    with pytest.raises(DataError, match="some/file is no readable DICOM file"):
+        decode("some/file", bytes(content))
+
+
 @given(st.binary(max_size=300))
 def test_no_bytes_whatsoever_give_a_traceback(content):
     with pytest.raises(DataError, match="some/file"):
