@@ -14,8 +14,8 @@ from xaibench.guard import Guard
 from xaibench.isolation import isolated_randomness
 from xaibench.testing.networks import AttentiveCNN, ToyCNN, ToyTransformer, classifier_of
 from xaibench.testing.planted import EVERYTHING, batch_of, planted_samples
+from xaibench.testing.trying import Trial
 from xaibench.testing.verdicts import Broken
-from xaibench.testing.watching import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from xaibench.classifier import TorchClassifier
     from xaibench.contracts import Batch, Floats, Precision
-    from xaibench.testing.subjects import Made, Subject
+    from xaibench.testing.subjects import Subject
 
 COUNT = 3
 SHAPE = (3, 32, 32)
@@ -33,23 +33,12 @@ NETWORKS: tuple[type[nn.Module], ...] = (ToyCNN, ToyTransformer, AttentiveCNN)
 CLOSE = 1e-4  # of the largest value: sums of floats in another order differ
 
 
-class ExplainerTrial:
+class ExplainerTrial(Trial):
     """One explainer; every call is made as the harness makes it."""
 
     def __init__(self, subject: Subject, network: type[nn.Module] | None = None) -> None:
-        self.subject = subject
-        self.watch = Watch()
+        super().__init__(subject)
         self.networks = (network,) if network else NETWORKS
-
-    @cached_property
-    def made(self) -> Made:
-        """The explainer, its card and parameters."""
-        return self.subject.make()
-
-    @property
-    def card(self) -> Any:
-        """The card as plain values."""
-        return self.made.card
 
     @property
     def needs(self) -> frozenset[Any]:

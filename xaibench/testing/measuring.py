@@ -14,34 +14,19 @@ from xaibench.isolation import isolated_randomness
 from xaibench.normalise import normalise
 from xaibench.testing.networks import ToyCNN, classifier_of
 from xaibench.testing.planted import case_of, lesion_maps, noise_maps, planted_samples
-from xaibench.testing.watching import Watch
+from xaibench.testing.trying import Trial
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xaibench.classifier import TorchClassifier
     from xaibench.contracts import Case, Floats, Mask, Sample, Scores
-    from xaibench.testing.subjects import Made, Subject
 
 COUNT = 4
 
 
-class MetricTrial:
+class MetricTrial(Trial):
     """One metric."""
-
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
-        self.watch = Watch()
-
-    @cached_property
-    def made(self) -> Made:
-        """The metric, its card and parameters."""
-        return self.subject.make()
-
-    @property
-    def card(self) -> Any:
-        """The card as plain values."""
-        return self.made.card
 
     @cached_property
     def samples(self) -> list[Sample]:

@@ -11,7 +11,7 @@ import torch
 from xaibench.guard import Guard
 from xaibench.isolation import isolated_randomness
 from xaibench.testing.planted import PlantedTask
-from xaibench.testing.watching import Watch
+from xaibench.testing.trying import Trial
 from xaibench.workbench import gate_masks, stack
 
 if TYPE_CHECKING:
@@ -19,29 +19,18 @@ if TYPE_CHECKING:
     from torch import nn
 
     from xaibench.contracts import Mask, Sample
-    from xaibench.testing.subjects import Made, Subject
+    from xaibench.testing.subjects import Subject
 
 SIDE = 64
 COUNT = 3
 
 
-class ModelTrial:
+class ModelTrial(Trial):
     """One model. Its weights are those it is built with: nothing is trained here."""
 
     def __init__(self, subject: Subject) -> None:
-        self.subject = subject
-        self.watch = Watch()
+        super().__init__(subject)
         self.task = PlantedTask(1, SIDE, SIDE)
-
-    @cached_property
-    def made(self) -> Made:
-        """The model, its card and parameters."""
-        return self.subject.make()
-
-    @property
-    def card(self) -> Any:
-        """The card as plain values."""
-        return self.made.card
 
     @property
     def gated(self) -> bool:

@@ -8,39 +8,24 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from xaibench.contracts import Split
-from xaibench.testing.watching import Watch
+from xaibench.testing.trying import Trial
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xaibench.contracts import Entry, Sample
-    from xaibench.testing.subjects import Made, Subject
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 LOADED = 4  # samples of each split
 
 
-class TaskTrial:
+class TaskTrial(Trial):
     """One task. Of each split the first few samples are loaded."""
-
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
-        self.watch = Watch()
-
-    @cached_property
-    def made(self) -> Made:
-        """The task, its card and parameters."""
-        return self.subject.make()
 
     @property
     def task(self) -> Any:
         """The task."""
         return self.made.plugin
-
-    @property
-    def card(self) -> Any:
-        """The card as plain values."""
-        return self.made.card
 
     @cached_property
     def folds(self) -> range:
