@@ -43,8 +43,10 @@ def test_maps_of_absurd_size_are_called_damaged(foreign):
     for file in records(foreign, "maps"):
         (file.parent / "maps.npy").write_bytes(content)
         edited(file, lambda record: record["maps"].update(digest=digest(content), bytes=len(content)))
-    for view in VIEWS:
-        safe(call(*view.format(foreign, foreign).split()))
+    told = [call(*view.format(foreign, foreign).split()) for view in VIEWS]
+    for result in told:
+        safe(result)
+    assert "damaged" in "".join(result.output.lower() for result in told)
 
 
 @pytest.mark.parametrize("name", ["../../../../../precious", "/{}/precious"])
