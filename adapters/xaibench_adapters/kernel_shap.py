@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PAPER = "A Unified Approach to Interpreting Model Predictions (Lundberg and Lee, 2017)"
 
+FEW = 3  # pairs per segment: measured where the two ways of sharing err alike
+
 
 @dataclass(kw_only=True, eq=False)
 class KernelShap(Superpixels):
@@ -33,13 +35,14 @@ class KernelShap(Superpixels):
     Args:
         samples: passes per image at most, the whole and the empty image among them.
         fit: smooth (also learns interactions of three and more segments) or linear (the paper's regression).
-        spread: how samples are shared among sizes: evenly, as leverage scores ask for, or as the shapley kernel weighs.
+        spread: how samples are shared among sizes: evenly, as leverage scores ask for, as the shapley kernel weighs, or
+            auto: as the kernel weighs where pairs are few, evenly from three pairs per segment on.
         segmentation, segments, compactness, iterations, sigma, infill, output: see Superpixels.
     """
 
     samples: int = 1000
     fit: Literal["smooth", "linear"] = "smooth"
-    spread: Spread = "leverage"
+    spread: Spread | Literal["auto"] = "auto"
 
     card: ClassVar[ExplainerCard] = ExplainerCard(
         name="kernel-shap",
@@ -58,10 +61,10 @@ class KernelShap(Superpixels):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.fit not in ("smooth", "linear") or self.spread not in ("leverage", "shapley"):
+        if self.fit not in ("smooth", "linear") or self.spread not in ("auto", "leverage", "shapley"):
             raise UsageError(
                 f"kernel-shap: fit is {self.fit!r} and spread {self.spread!r}; fits are smooth and linear, spreads "
-                "leverage and shapley."
+                "auto, leverage and shapley."
             )
         if self.samples < 4:
             raise UsageError(
@@ -85,7 +88,14 @@ class KernelShap(Superpixels):
     def pairs(self, segments: int, seed: int) -> Pairs:
         """The pairs to ask for."""
         rng = np.random.default_rng(derive(seed, "kernel-shap"))
-        return opposite_pairs(self.samples // 2 - 1, segments, rng, self.spread)
+        count = self.samples // 2 - 1
+        return opposite_pairs(count, segments, rng, self._spread(count / segments))
+
+    def _spread(self, pairs_per_segment: float) -> Spread:
+        """Few pairs are better spent on the smallest and largest coalitions, which weigh most."""
+        if self.spread != "auto":
+            return self.spread
+        return "shapley" if pairs_per_segment < FEW else "leverage"
 
     def values(self, pairs: Pairs, outputs: Doubles) -> Doubles:
         """Shapley values from the outputs of `_rows(pairs)`; NaN if an output is."""

@@ -112,6 +112,14 @@ def test_kernel_shap_recovers_an_additive_model(fit, spread):
     np.testing.assert_allclose(found, games.planted_values(terms, 64), atol=1e-4)
 
 
+@pytest.mark.parametrize(("samples", "spread"), [(64, "shapley"), (128, "leverage")])
+def test_few_pairs_of_coalitions_are_shared_as_the_kernel_weighs_and_many_evenly(samples, spread):
+    """31 pairs are fewer than three for each of 12 segments, 63 are more."""
+    asked, told = (KernelShap(samples=samples, segments=12, spread=one).pairs(12, seed=5) for one in ("auto", spread))
+    np.testing.assert_array_equal(asked.rows, told.rows)
+    np.testing.assert_array_equal(asked.weights, told.weights)
+
+
 @pytest.mark.parametrize("fit", ["smooth", "linear"])
 def test_opposite_pairs_cancel_interactions_of_two(fit):
     """Half of each interaction goes to each of the two: exactly, though only 98 of 2^63 pairs were seen."""
