@@ -106,7 +106,9 @@ def agreements(samples, images, runs, names=None):
 CLAIMED = ("native", "shap", "captum")
 
 
-@pytest.mark.parametrize(("make", "samples", "segments"), [(bent_game, 64, 12), (bent_game, 256, 12), (planted_game, 400, 64)])
+@pytest.mark.parametrize(
+    ("make", "samples", "segments"), [(bent_game, 64, 12), (bent_game, 256, 12), (planted_game, 400, 64)]
+)
 def test_kernel_shap_errs_half_as_much_as_captum_and_less_than_shap(make, samples, segments):
     found = errors(make, samples, segments, 2, CLAIMED)
     assert found["native"] <= found["captum"] / 2
