@@ -58,6 +58,7 @@ class Quick:
     task: dict[str, Any] = field(default_factory=dict)
     seeds: int | None = None
     limit: int | None = None
+    limits: dict[str, int] = field(default_factory=dict)  # of parts that cost more than the others
     profile: Literal["", "quick", "standard", "paper"] = ""
     parts: tuple[str, ...] = ()  # only these; none named: all
     drop: tuple[str, ...] = ()  # explainers that take too long, by name
@@ -136,7 +137,7 @@ def _only(table: Table, parts: set[str]) -> Table:
 
 
 def _cut(part: Part, cut: Quick) -> Part:
-    limits = [one for one in (part.limit, cut.limit) if one]
+    limits = [one for one in (part.limit, cut.limits.get(part.name, cut.limit)) if one]
     return replace(
         part,
         models=tuple(with_params(model, cut.model) for model in part.models),
@@ -173,6 +174,7 @@ def reductions(study: Study) -> list[str]:
     told += [f"{name}={value} of the task" for name, value in cut.task.items()]
     told += [f"at most {cut.seeds} trainings of each"] if cut.seeds else []
     told += [f"explanations of the first {cut.limit} test images of each fold"] if cut.limit else []
+    told += [f"of {part} only the first {limit}" for part, limit in cut.limits.items()]
     told += [f"explainers at profile {cut.profile}"] if cut.profile else []
     told += [f"without {', '.join(cut.drop)}"] if cut.drop else []
     return told + ([f"only the parts {', '.join(cut.parts)}"] if cut.parts else [])
