@@ -2,7 +2,7 @@
 
 Run with `pytest tests/benchmarks/test_peers_speed.py --benchmark-only -s`. Peers run in fp32 with the allocator as they
 find it, once as their users run them (the library's defaults) and once at the best of several batch settings; ours in
-fp32 and in bf16. The environment that `speed.py` names makes it larger or smaller.
+fp32 and in bf16. Ratios are of seconds per pass. The environment that `speed.py` names makes it larger or smaller.
 """
 
 import json
@@ -41,8 +41,9 @@ def test_against_the_peer(benchmark, speed, row, name):
     turns = benchmark.pedantic(
         lambda: [{what: timed(count, *run) for what, run in runs.items()} for _ in range(TURNS)], rounds=1
     )
-    seconds = {what: min(turn[what]["seconds"] for turn in turns) for what in runs}
+    # Per pass: Score-CAM leaves out channels that are silent, a pass or two look at the layer or the whole image.
     passes = {what: turns[0][what]["forward"] for what in runs}
+    seconds = {what: min(turn[what]["seconds"] for turn in turns) / passes[what] for what in runs}
     usual = seconds[f"peer at {settings[0]}"]
     tuned = min(value for what, value in seconds.items() if what.startswith("peer"))
     ratios = {
@@ -52,5 +53,4 @@ def test_against_the_peer(benchmark, speed, row, name):
     }
     benchmark.extra_info.update(ratios, seconds=seconds, passes=passes)
     print(f"\n{row} {name}:", *(f"{what} {value:.2f}x" for what, value in ratios.items()), passes, seconds, sep="; ")
-    # The same work: a pass or two more for looking at the layer or at the whole image.
-    assert max(passes.values()) - min(passes.values()) <= max(2, count)
+    assert min(passes.values()) > 0.9 * max(passes.values())
