@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from xaibench.contracts import Cell, Status
@@ -58,8 +59,9 @@ class Subject:
         """Samples selected."""
         return self.total if self.terms.limit is None else min(self.terms.limit, self.total)
 
-    def identity(self) -> dict[str, Any]:
-        """What all cells of this subject share."""
+    @cached_property
+    def identity(self) -> Mapping[str, Any]:
+        """What all cells of this subject share: made once for all of them."""
         return {
             "task": task_identity(self.task),
             "split": "test",
@@ -86,7 +88,7 @@ class Subject:
 
     def cell(self, kind: Any, identity: Mapping[str, Any], **more: Any) -> Cell:
         """A cell of this subject."""
-        full = {"kind": kind, **self.identity(), **identity}
+        full = {"kind": kind, **self.identity, **identity}
         cards = {"task": self.task.card, "model": self.model.card, **more.pop("cards", {})}
         labels = {**self.labels(), **more.pop("labels", {})}
         references = {**self.references(), **more.pop("references", {})}

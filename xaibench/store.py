@@ -157,8 +157,10 @@ class Store:
     def missing(self, key: str, count: int, part: tuple[int, int] | None = None) -> list[tuple[int, int]]:
         """The spans of samples which are still to be done; of a part of the cell, those that begin in it."""
         asked = spans(count)
-        if part is not None:  # a look at each is less than a list of all, which each part of a large cell would take
-            return [span for span in asked if part[0] <= span[0] < part[1] and self.shard(key, *span) is None]
+        if part is not None:
+            asked = [span for span in asked if part[0] <= span[0] < part[1]]
+        if part is not None or len(asked) == 1:  # a look at each is less than a list of all that the cell has
+            return [span for span in asked if self.shard(key, *span) is None]
         return [span for span, shard in zip(asked, self._found(key, asked), strict=True) if shard is None]
 
     def _found(self, key: str, asked: Sequence[tuple[int, int]]) -> Iterator[Shard | None]:
