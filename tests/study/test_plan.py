@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from xaibench.errors import UsageError
-from xaibench_leaderboard.study.plan import find, names, parse, reduced, reductions, repeated
+from xaibench_leaderboard.study.plan import find, names, parse, reduced, reductions, repeated, with_params
 from xaibench_leaderboard.study.running import reported, request, slug, works
 
 TINY = Path(__file__).with_name("tiny.toml")
@@ -66,26 +66,36 @@ def test_figures_are_those_printed_in_the_papers(study, table, row, measure, fig
 
 
 def test_cut_down_is_what_the_file_says_and_is_told():
-    study = reduced(find("balve"))
-    assert all("epochs=12" in model for part in study.parts for model in part.models)
-    assert all("size=112" in part.task for part in study.parts)
-    assert {part.limit for part in study.parts if part.explainers} == {24}
-    assert {part.limit for part in study.parts if not part.explainers} == {None}  # all films are classified
+    study = reduced(find("freezing"))
+    assert all("epochs=6" in model and "none" in model for part in study.parts for model in part.models)
+    assert all("size=64" in part.task for part in study.parts)
+    assert {"epochs=6 of every model", "size=64 of the task"} <= set(reductions(study))
+
+
+def test_explanations_are_cut_down_where_the_trainings_are_not():
+    study, whole = reduced(find("balve")), find("balve")
+    for part, full in zip(study.parts, whole.parts, strict=True):
+        assert part.models == tuple(with_params(model, {}) for model in full.models)
+        assert part.task == with_params(full.task, {})
+    assert [part.seeds for part in study.parts if not part.explainers] == [5, 5]
+    limits = {part.name: part.limit for part in study.parts}
+    assert limits["paper"] is None  # all films are classified
+    assert limits["maps, paper"] > limits["robustness, paper"] > 0
     assert not any("rise" in part.explainers for part in study.parts)
-    assert "epochs=12 of every model" in reductions(study)
-    assert "without rise, occlusion" in reductions(study)
+    assert "without rise" in reductions(study)
+    assert f"of robustness, paper only the first {limits['robustness, paper']}" in reductions(study)
 
 
 def test_the_first_training_of_every_part_comes_before_the_second_of_any(tmp_path):
     found = [(work.part.name, work.seed) for work in works(find("balve"), tmp_path, 3)]
     assert found[:4] == [("paper", 3), ("strict", 3), ("maps, paper", 3), ("maps, strict", 3)]
-    assert found[8:10] == [("paper", 4), ("strict", 4)]
-    assert len(found) == 2 * 5 + 6
+    assert found[10:12] == [("paper", 4), ("strict", 4)]
+    assert len(found) == 2 * 5 + 8
 
 
 def test_repeats_change_only_what_is_trained_more_than_once():
     study = repeated(find("balve"), 2)
-    assert [part.seeds for part in study.parts] == [2, 2, 1, 1, 1, 1, 1, 1]
+    assert [part.seeds for part in study.parts] == [2, 2, 1, 1, 1, 1, 1, 1, 1, 1]
     with pytest.raises(UsageError, match="give 1 to 100"):
         repeated(study, 0)
 

@@ -108,7 +108,7 @@ def test_a_question_whose_runs_are_missing_says_so(tmp_path):
     found = answers(collect(tmp_path, 0))
     assert len(found) == len(ANSWERS) == 6
     assert all("Not answered" in one.reading for one in found)
-    assert not any(one.rows for one in found)
+    assert not any(one.grids for one in found)
 
 
 def test_questions_are_answered_by_the_sign_of_the_interval(score, done):
@@ -116,13 +116,15 @@ def test_questions_are_answered_by_the_sign_of_the_interval(score, done):
     values = {"gradcam": (0.5, 0.6, 0.5, 0.6), "centre": (0.1, 0.2, 0.1, 0.2), "tissue-prior": (0.7, 0.4, 0.7, 0.4)}
     part = done([score(name, "iou-matched", each, model="hmc") for name, each in values.items()])
     (answer, *_) = [ask({"hmc": {"maps": part}}) for ask in ANSWERS]
-    ((name, metric, own, blob, prior, reading),) = answer.rows
-    assert (name, metric) == ("MIAS films, HMC-Net", "iou-matched")
+    (grid,) = answer.grids
+    ((name, network, metric, own, blob, prior, reading),) = grid.rows
+    assert (name, network, metric) == ("MIAS films, HMC-Net", "-", "iou-matched")  # no answers of the network
     assert own.startswith("0.550 ")
     assert blob.startswith("0.400 ")
     assert prior.startswith("0.000 ")
-    assert reading == "more, cannot be told"
-    assert answer.reading == "Grad-CAM is clearly better than both in 0 of 1 comparisons."
+    assert reading == "better than the blob, not clearly different from the prior"
+    assert answer.reading == f"**By overlap, Grad-CAM is {reading} on MIAS films, HMC-Net.**"
+    assert "n = 4 images of 4 patients" in grid.note
 
 
 def test_the_page_holds_every_question_and_the_command(tmp_path):

@@ -1,7 +1,9 @@
-"""How a question is answered: rows of figures, and a reading that follows from their intervals."""
+"""How a question is answered: a finding in words, and the figures that it is read from."""
 
 from __future__ import annotations
 
+import html
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,37 @@ if TYPE_CHECKING:
     from xaibench_leaderboard.statistics import Estimate
 
 NOT_RUN = "Not answered: the runs that would tell have not been made."
+UNTOLD = "cannot be told"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of figures."""
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""  # what is particular to it, and n
+    sources: tuple[tuple[str, str], ...] = ()  # studies and their parts
+    fold: str = ""  # a title: the table is shut until a reader opens it
+
+    def shown(self, caption: str) -> str:
+        """Markdown, or HTML where it is shut, as no Markdown stands within HTML."""
+        if self.fold:
+            return self._shut(caption)
+        lines = [self.headings, ("---",) * len(self.headings), *self.rows]
+        grid = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+        return f"{grid}\n\n*{caption}*"
+
+    def _shut(self, caption: str) -> str:
+        lines = [f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in line)}</tr>" for line in self.rows]
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.headings)
+        grid = "\n".join([f"<table><thead><tr>{head}</tr></thead><tbody>", *lines, "</tbody></table>"])
+        parts = [
+            f"<details><summary>{html.escape(self.fold)}</summary>",
+            grid,
+            f"<p><em>{html.escape(caption)}</em></p>",
+        ]
+        return "\n".join([*parts, "</details>"])
 
 
 @dataclass(frozen=True)
@@ -21,16 +54,7 @@ class Answer:
 
     question: str
     reading: str
-    headings: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
-    caption: str = ""
-
-    def grid(self) -> str:
-        """A table in Markdown; nothing if there are no rows."""
-        if not self.rows:
-            return ""
-        lines = [self.headings, ("---",) * len(self.headings), *self.rows]
-        return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    grids: tuple[Grid, ...] = ()
 
 
 def sign(estimate: Estimate | None) -> str:
@@ -39,7 +63,7 @@ def sign(estimate: Estimate | None) -> str:
         return "not measured"
     if estimate.low > 0:
         return "more"
-    return "less" if estimate.high < 0 else "cannot be told"
+    return "less" if estimate.high < 0 else UNTOLD
 
 
 def counted(estimates: Sequence[Estimate | None]) -> str:
@@ -47,8 +71,8 @@ def counted(estimates: Sequence[Estimate | None]) -> str:
     known = [one for one in estimates if one and one.patients]
     if not known:
         return "n = 0"
-    images, patients = [one.images for one in known], [one.patients for one in known]
-    return f"n = {_span(images)} images of {_span(patients)} patients"
+    images, patients = [one.images for one in known if one.images], [one.patients for one in known]
+    return f"n = {_span(images)} images of {_span(patients)} patients" if images else f"n = {_span(patients)} patients"
 
 
 def _span(counts: Sequence[int]) -> str:
@@ -58,3 +82,13 @@ def _span(counts: Sequence[int]) -> str:
 def measured(estimate: Estimate | None) -> str:
     """A figure with its interval, or a dash."""
     return told(estimate)
+
+
+def tally(words: Sequence[str]) -> str:
+    """How often each is said, most often first."""
+    return ", ".join(f"{count} {word}" for word, count in Counter(words).most_common())
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else "none"

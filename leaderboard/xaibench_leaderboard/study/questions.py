@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xaibench.files import write_json
 from xaibench_leaderboard.study.asking import ANSWERS
@@ -15,16 +15,28 @@ from xaibench_leaderboard.study.running import done
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from xaibench_leaderboard.study.answering import Answer
+    from xaibench_leaderboard.study.answering import Answer, Grid
     from xaibench_leaderboard.study.plan import Study
     from xaibench_leaderboard.study.sources import Done
 
 COMMAND = "xaibench reproduce --questions --docs docs/results"
 INTRODUCTION = (
     "Heatmaps are drawn over mammograms in hundreds of papers, and are mostly judged by eye. Here published claims "
-    "about them are measured again. Each answer is a reading of an interval: 95 %, over patients, by a BCa bootstrap. "
-    "Where an interval holds zero, the answer is that the data do not tell."
+    "about them are measured again. Each answer begins with its finding, which is a reading of intervals: where the "
+    "interval of a difference holds zero, the data do not tell."
 )
+WORDS = """How to read the tables:
+
+- **Overlap** (`iou-matched`): of each heatmap as many of its brightest pixels are kept as the lesion has, and \
+compared with the lesion; 1 is the lesion exactly, 0 not a pixel of it. `iou` keeps all above half of the maximum.
+- **Pointing game** (`pointing-game`): how often the brightest pixel of all lies on the lesion.
+- **Energy** (`energy`): the share of the map's sum that lies on the lesion.
+- **Stability** (`stability`): how alike the maps are if an explanation is made five times; 1 is the same each time.
+- **Deletion and insertion**: how fast the network changes its mind as pixels go or come, most important first.
+- **Brackets** hold the 95 % interval over patients. **Floors** are maps that never look at the network, such as a \
+blob in the centre of the image; an explainer that is not above them has explained nothing."""
+INTERVALS = "Brackets hold the 95 % interval over patients (BCa bootstrap, 1000 draws, Student's level)"
+BOARD_LIMITS = "The default run, whose networks are those of `xaibench run`"
 
 
 @dataclass(frozen=True)
@@ -58,30 +70,49 @@ def answers(found: Found) -> list[Answer]:
 
 def page(found: Found, told: list[Answer], docs: Path | None = None) -> str:
     """The page."""
-    parts = ["# What the heatmaps are worth", INTRODUCTION, f"Made by `{COMMAND}` from the studies below."]
-    parts += [_study(found, name, docs) for name in found.studies]
+    parts = ["# What the heatmaps are worth", INTRODUCTION, _studies(found, docs), WORDS]
     for answer in told:
-        parts += [
-            f"## {answer.question}",
-            answer.reading,
-            answer.grid(),
-            f"*{answer.caption}*" if answer.caption else "",
-        ]
+        parts += [f"## {answer.question}", answer.reading]
+        parts += [grid.shown(_caption(found, grid)) for grid in answer.grids]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _study(found: Found, name: str, docs: Path | None) -> str:
-    study = found.studies[name]
-    results = [one for part in found.done[name].values() for one in part.results]
-    told = ". ".join(filter(None, [versions(results), *limits(study)]))
-    published = docs is not None and (docs / name / "index.md").is_file()
-    return f"- {f'[{study.title}]({name}/index.md)' if published else study.title}. {told}."
+def _caption(found: Found, grid: Grid) -> str:
+    """Beside what is particular to a table: interval, versions, and the limits of the runs."""
+    results = [one for study, part in grid.sources for one in found.done[study][part].results]
+    cut = [f"{name}: {' '.join(limits(found.studies[name])) or 'whole'}" for name in _named(grid) if name != "board"]
+    cut += [BOARD_LIMITS] if "board" in _named(grid) else []
+    return ". ".join(filter(None, [grid.note, INTERVALS, versions(results), *cut])) + "."
+
+
+def _named(grid: Grid) -> list[str]:
+    return list(dict.fromkeys(study for study, _ in grid.sources))
+
+
+def _studies(found: Found, docs: Path | None) -> str:
+    links = [_link(found, name, docs) for name in found.studies]
+    made = f"Made by `{COMMAND}`"
+    return (
+        f"{made} from these studies, each with its tables and the command that repeats it: {'; '.join(links)}."
+        if (links)
+        else f"{made}; no study has been run."
+    )
+
+
+def _link(found: Found, name: str, docs: Path | None) -> str:
+    title = found.studies[name].title
+    return f"[{title}]({name}/index.md)" if docs is not None and (docs / name / "index.md").is_file() else title
 
 
 def write_page(docs: Path, out: Path, seed: int) -> Path:
     """The page and its figures for machines."""
     found = collect(out, seed, docs)
     told = answers(found)
-    write_json(docs / "questions.json", {"command": COMMAND, "answers": [asdict(one) for one in told]})
+    write_json(docs / "questions.json", {"command": COMMAND, "answers": [_plain(found, one) for one in told]})
     (docs / "index.md").write_text(page(found, told, docs), encoding="utf-8")
     return docs / "index.md"
+
+
+def _plain(found: Found, answer: Answer) -> dict[str, Any]:
+    """An answer for machines, with the captions of its tables."""
+    return {**asdict(answer), "captions": [_caption(found, grid) for grid in answer.grids]}

@@ -1,0 +1,149 @@
+"""What happens to explanations where a network can get by without the lesion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from xaibench_leaderboard.board import boards_of
+from xaibench_leaderboard.shortcut import shortcuts_of
+from xaibench_leaderboard.study.answering import NOT_RUN, Answer, Grid, counted, listed, measured, sign
+from xaibench_leaderboard.study.paired import difference
+from xaibench_leaderboard.study.places import REFERENCES, found
+from xaibench_leaderboard.study.resampled import Said, estimate, of_class, overall
+from xaibench_leaderboard.study.sources import Done, explained
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xaibench_leaderboard.shortcut import Shortcut
+    from xaibench_leaderboard.statistics import Estimate
+    from xaibench_leaderboard.study.places import Studies
+
+    Both = tuple[str, list[Estimate | None]]
+
+CNN, OVERLAP, BLOB = "cnn-elhouby", "iou-matched", "centre"
+PROTOCOLS = ("paper", "strict")
+EXPLAINED = ("maps", "overlap")
+
+
+def scale(studies: Studies) -> Answer:
+    """The same network with and without the leak of the crop's size."""
+    question = "What does the crop-scale shortcut do to accuracy and to every explainer?"
+    trained = [done for name in PROTOCOLS if (done := found(studies, "balve", name))]
+    mapped = [done for name in PROTOCOLS if (done := _together(studies, name)).results]
+    if len(trained) < 2:
+        return Answer(question, NOT_RUN)
+    figures = _accuracy(trained)
+    told, grids = [_told_of_accuracy(figures)], [_accuracy_grid(trained, figures)]
+    if len(mapped) == 2:
+        told.append(_told_of_overlap(mapped))
+        grids += _overlap_grids(mapped)
+    return Answer(question, " ".join(told), tuple(grids))
+
+
+def _together(studies: Studies, protocol: str) -> Done:
+    """All explanations of one network, whichever part they are in."""
+    parts = [found(studies, *source) for source in _sources(protocol)]
+    return Done(protocol, tuple(results for part in parts if part for results in part.results))
+
+
+def _sources(protocol: str) -> list[tuple[str, str]]:
+    return [("balve", f"{kind}, {protocol}") for kind in EXPLAINED]
+
+
+def _accuracy(trained: Sequence[Done]) -> list[Both]:
+    said = [[Said(one) for one in part.predictions(CNN)] for part in trained]
+    figures = [("balanced accuracy", overall("balanced_accuracy")), ("accuracy", overall("accuracy"))]
+    for kind, words in (("recall", "recall of {}"), ("auc", "area under the ROC curve, {} against the rest")):
+        figures += [(words.format(name), of_class(kind, at)) for at, name in enumerate(said[0][0].classes)]
+    return [(name, [estimate(one, figure) for one in said]) for name, figure in figures]
+
+
+def _accuracy_grid(trained: Sequence[Done], figures: Sequence[Both]) -> Grid:
+    counts = " and ".join(str(len(part.predictions(CNN))) for part in trained)
+    note = f"Means over {counts} trainings. {counted([one for _, both in figures for one in both])}"
+    rows = tuple((name, *map(measured, both), _apart(both)) for name, both in figures)
+    heads = ("figure", "crops as in the paper", "crops of one size", "intervals")
+    return Grid(heads, rows, note, tuple(("balve", name) for name in PROTOCOLS))
+
+
+def _apart(both: Sequence[Estimate | None]) -> str:
+    one, other = both
+    if one is None or other is None or None in (one.low, one.high, other.low, other.high):
+        return "not measured"
+    low, high = sorted(both, key=lambda found: found.mean if found else 0.0)
+    return "apart" if low and high and (low.high or 0.0) < (high.low or 0.0) else "overlap"
+
+
+def _told_of_accuracy(figures: Sequence[Both]) -> str:
+    both = next(both for name, both in figures if name.startswith("area"))
+    words = {"apart": "the two intervals do not overlap", "overlap": "the two intervals overlap"}
+    return (
+        f"**Normal crops are told from lesions with an area under the ROC curve of {measured(both[0])} where crops are "
+        f"cut as in the paper, and of {measured(both[1])} where all are of one size and no woman is on both sides: "
+        f"{words.get(_apart(both), 'not measured on both')}.**"
+    )
+
+
+def _told_of_overlap(mapped: Sequence[Done]) -> str:
+    names = [name for name in mapped[0].rows("explainer", CNN) if name not in REFERENCES]
+    counts = [_against_blob(done, names) for done in mapped]
+    blobs = [explained(done, CNN, BLOB, OVERLAP) for done in mapped]
+    return (
+        "In the paper's crops a lesion fills the frame, so that any wide map overlaps with it: a blob in the centre, "
+        f"which looks at nothing, reaches an overlap of {measured(blobs[0])}, and of {len(names)} explainers "
+        f"{counts[0].count('more')} are clearly above it and {counts[0].count('less')} clearly below. In crops of one "
+        f"size the blob reaches {measured(blobs[1])}; {counts[1].count('more')} explainers are clearly above it and "
+        f"{counts[1].count('less')} clearly below."
+    )
+
+
+def _against_blob(done: Done, names: Sequence[str]) -> list[str]:
+    return [sign(difference(done, CNN, (name, BLOB), OVERLAP)) for name in names]
+
+
+def _overlap_grids(mapped: Sequence[Done]) -> list[Grid]:
+    names = mapped[0].rows("explainer", CNN)
+    known: list[Estimate | None] = []
+    rows = []
+    for name in names:
+        each = [explained(done, CNN, name, OVERLAP) for done in mapped]
+        gaps = [difference(done, CNN, (name, BLOB), OVERLAP) if name != BLOB else None for done in mapped]
+        known += each
+        rows.append((name, measured(each[0]), measured(gaps[0]), measured(each[1]), measured(gaps[1]), _apart(each)))
+    heads = ("explainer", "overlap, crops as in the paper", "minus centre blob", "overlap, crops of one size",
+             "minus centre blob", "intervals of the two overlaps")  # fmt: skip
+    note = f"Overlap is matched IoU, of the first training. {counted(known)}"
+    sources = tuple(source for name in PROTOCOLS for source in _sources(name))
+    titles = ("Overlap of every explainer", "Overlap of maps that know nothing of the network, and of the truth")
+    groups = [[row for row in rows if (row[0] in REFERENCES) == wanted] for wanted in (False, True)]
+    return [Grid(heads, tuple(some), note, sources, title) for title, some in zip(titles, groups, strict=True)]
+
+
+def marker(studies: Studies) -> Answer:
+    """Who would have revealed what was planted."""
+    question = "Which explainer would have revealed the planted marker?"
+    done = found(studies, "phantom", "shortcut")
+    reports = [one for results in done.results for one in shortcuts_of(boards_of(results))] if done else []
+    if not reports:
+        return Answer(question, NOT_RUN)
+    rows, known = [], []
+    for one in (*reports[0].methods, *reports[0].references):
+        scores = [score.estimate if score else None for score in (one.marker, one.lesion)]
+        known += scores
+        rows.append((one.row.name, *map(measured, scores), one.row.reference or one.verdict, one.reason))
+    heads = ("explainer", "energy on marker", "energy on lesion", "reveals it", "why")
+    note = f"Energy is the share of a map's sum. {counted(known)}"
+    grid = Grid(heads, tuple(rows), note, (("phantom", "shortcut"),), "Every explainer and every floor")
+    return Answer(question, _told_of_marker(reports[0]), (grid,))
+
+
+def _told_of_marker(report: Shortcut) -> str:
+    told = f"**Of {len(report.methods)} explainers {len(report.revealing)} put more on the marker than every floor"
+    told += f": {listed([f'`{name}`' for name in report.revealing])}.**" if report.revealing else ".**"
+    unclear = [f"`{one.row.explainer}`" for one in report.methods if one.verdict == "unclear"]
+    told += f" More than noise, but not more than every floor, put {listed(unclear)}." if unclear else ""
+    accuracy = report.board.accuracy
+    learned = "has learned the marker" if report.taken else "has not clearly learned the marker"
+    scores = f": balanced accuracy {measured(accuracy.test)} where the marker says nothing" if accuracy else ""
+    return f"{told} The network {learned}{scores}."
