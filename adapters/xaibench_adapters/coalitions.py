@@ -92,7 +92,7 @@ def _rounded(expected: Doubles, rng: np.random.Generator) -> NDArray[np.int64]:
 
 
 def _distinct(number: int, segments: int, size: int, rng: np.random.Generator) -> Switches:
-    """As many different coalitions of one size; of two opposite ones of half size only one."""
+    """As many different coalitions of one size, every segment in about as many; of two opposite ones only one."""
     halves = 2 * size == segments
     existing = comb(segments, size, exact=True) // (2 if halves else 1)
     if existing <= 4 * number:
@@ -100,8 +100,10 @@ def _distinct(number: int, segments: int, size: int, rng: np.random.Generator) -
         members = np.array(list(itertools.islice(first, existing)))
         return _switched(members[np.sort(rng.permutation(existing)[:number])], segments)
     kept: dict[bytes, NDArray[np.bool_]] = {}
+    each = segments // size  # an order of the segments is cut into as many coalitions
     while len(kept) < number:
-        rows = _switched(rng.random((number, segments)).argsort(axis=1)[:, :size], segments)
+        orders = rng.random((-(-number // each), segments)).argsort(axis=1)
+        rows = _switched(orders[:, : each * size].reshape(-1, size), segments)
         if halves:
             rows ^= ~rows[:, :1]  # the one of the two that has the first segment
         kept |= {row.tobytes(): row for row in rows}

@@ -46,6 +46,7 @@ class KernelShap(Superpixels):
 
     card: ClassVar[ExplainerCard] = ExplainerCard(
         name="kernel-shap",
+        version=2,
         dear=True,
         summary="Shapley values of superpixels, fitted to the outputs of opposite pairs of coalitions",
         paper=PAPER

@@ -68,6 +68,16 @@ def test_pairs_are_distinct_and_neither_whole_nor_empty(spread, count, segments)
     assert not (rows.all(axis=1) | ~rows.any(axis=1)).any()
 
 
+def test_the_segments_are_in_about_as_many_coalitions_of_a_size():
+    """70 pairs of 100 segments, shared evenly among 50 sizes: of sizes to 25, one or two whole orders of segments."""
+    rows = opposite_pairs(70, 100, np.random.default_rng(2), "leverage").rows
+    rows = np.where(rows.sum(axis=1, keepdims=True) > 50, ~rows, rows)
+    small = rows[rows.sum(axis=1) <= 25]
+    assert len(small) > 25
+    for size in set(small.sum(axis=1)):
+        assert small[small.sum(axis=1) == size].sum(axis=0).max() == 1
+
+
 def test_all_pairs_of_four_segments_are_weighted_as_shapleys_kernel_says():
     """Seven pairs: four of size 1 (or 3), weight 3/(4*1*3) = 1/4; three of size 2, weight 3/(6*2*2) = 1/8."""
     pairs = opposite_pairs(1000, 4, np.random.default_rng(0), "leverage")

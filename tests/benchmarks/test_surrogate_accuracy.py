@@ -3,12 +3,12 @@
 `python tests/benchmarks/test_surrogate_accuracy.py` prints the tables; the tests hold the claims on fewer runs. The
 error is |found - true| / |true|, a mean over games and seeds; the agreement is Spearman's correlation of pixels.
 
-Measured, 12 segments with interactions of every order, at 64, 128, 256, 512 passes: native .117 .069 .036 .016, its
-linear fit .131 .080 .047 .031, shap .165 .091 .054 .038 (as it comes, with ten segments, .184 .115 .087 .075), captum
+Measured, 12 segments with interactions of every order, at 64, 128, 256, 512 passes: native .104 .067 .036 .016, its
+linear fit .128 .078 .049 .028, shap .165 .091 .054 .038 (as it comes, with ten segments, .184 .115 .087 .075), captum
 .238 .175 .121 .082. Opposite pairs make the difference to captum, the smooth fit that to shap. Sizes shared as the
-kernel weighs are better below about three pairs per segment (.117 against .131 at 64 passes), evenly above (.016
-against .017 at 512; with 64 segments .185 against .203 at 200 passes, .062 against .050 at 1000). 64 segments with
-interactions of two and three at 400: native .104, shap .163, captum .407. LIME at 500 passes: native .909, with the
+kernel weighs are better below about three pairs per segment (.104 against .128 at 64 passes), evenly above. 64 segments
+with interactions of two and three at 200, 400, 1000: native .163 .098 .052, shap .267 .163 .089, captum .632 .407 .241.
+LIME at 500 passes: native .909, with the
 library's coin flips .837, the library .833; Hadamard rows beat independent opposite pairs, sizes drawn by weight, and
 a smooth fit of the answers.
 """
