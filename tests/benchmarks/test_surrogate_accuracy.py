@@ -1,4 +1,4 @@
-"""What a pass is worth: the error of Shapley values, and how far two runs of LIME or RISE agree, at the same number of passes.
+"""What a pass is worth: the error of Shapley values, and how far two runs of LIME or RISE agree, at as many passes.
 
 `python tests/benchmarks/test_surrogate_accuracy.py` prints the tables; the tests hold the claims on fewer runs. The
 error is |found - true| / |true|, a mean over games and seeds; the agreement is Spearman's correlation of pixels.
