@@ -1,8 +1,11 @@
 """Pixels restored from those around them: every removed pixel is the weighted mean of its neighbours.
 
-That is one sparse linear system per mask, symmetric and positive definite as long as one pixel is left. Many of them
-are solved at once, on the device of the image, by conjugate gradients; a cycle over ever coarser grids, on which whole
-regions are restored in one step, keeps the rounds to about a dozen however large the removed regions are.
+That is one sparse linear system per mask, symmetric and positive definite as long as one pixel is left. It is solved
+by conjugate gradients; a cycle over ever coarser grids, on which whole regions are restored in one step, keeps the
+rounds to less than a dozen however large the removed regions are. A coarse pixel is to be restored if any of those that
+it stands for is, and is held by all kept pixels that they touch.
+
+On a processor masks are restored one by one in compiled code (`xaibench.restoring`), elsewhere many together.
 """
 
 from __future__ import annotations
@@ -13,9 +16,9 @@ from torch.nn import functional as F
 # A neighbour beside weighs 1/6, one across a corner 1/12: 12 times as much is (1, 2, 1) along rows times the same along
 # columns, less the pixel's own 4.
 TWELVE, OWN = 12, 4
-TOLERANCE = 3e-4  # of the residual: pixels are then right to a few 0.0001, where the noise that is added is 0.01
+TOLERANCE = 1e-4  # of the residual: pixels are then right to a few 0.0001, where the noise that is added is 0.01
 ROUNDS = 200
-DAMPING = 0.8  # of a Jacobi step, as usual for this stencil
+DAMPING = 0.9  # of a Jacobi step: without any, a row of pixels by itself would not be smoothed
 COARSEST = 8  # pixels along the longer side
 SWEEPS = 6  # on the coarsest grid
 TINY = 1e-30
@@ -27,13 +30,31 @@ def harmonic(image: torch.Tensor, kept: torch.Tensor, tolerance: float = TOLERAN
 
     If nothing is kept, nothing can be restored: the answer is the mean of each channel.
     """
-    removed = ~kept.to(image.device, torch.bool).unsqueeze(1)
-    grid = _Grid(removed)
+    kept = kept.to(image.device, torch.bool)
+    if len(image) > 1 and bool((image == image[:1]).all()):  # a grey film with its one channel repeated
+        return harmonic(image[:1], kept, tolerance).expand(-1, len(image), -1, -1)
+    return (one_by_one if image.device.type == "cpu" else together)(image, kept, tolerance)
+
+
+def one_by_one(image: torch.Tensor, kept: torch.Tensor, tolerance: float = TOLERANCE) -> torch.Tensor:
+    """As `harmonic`, on a processor."""
+    # Here, since loading numba takes longer than most of what needs no restoring.
+    from xaibench.restoring import restored
+
+    pixels = image.detach().float().contiguous().numpy()
+    return torch.from_numpy(restored(pixels, kept.contiguous().numpy(), tolerance, ROUNDS)).to(image.dtype)
+
+
+def together(image: torch.Tensor, kept: torch.Tensor, tolerance: float = TOLERANCE) -> torch.Tensor:
+    """As `harmonic`, on any device."""
+    kept = kept.unsqueeze(1)
+    unknown = 1 - kept.float()
+    grid = _Grid(unknown, unknown * _neighbours(kept.float()))
     # Deviations from the mean, so that a flat image is restored exactly and at once.
     mean = image.float().mean(dim=(1, 2), keepdim=True)
-    deviation = image.float() - mean
-    solved = _conjugate_gradients(grid, grid.unknown * _neighbours(torch.where(removed, 0, deviation)), tolerance)
-    return torch.where(removed, (solved + mean).to(image.dtype), image)
+    known = torch.where(kept, image.float() - mean, 0)
+    solved = _conjugate_gradients(grid, unknown * _neighbours(known), tolerance)
+    return torch.where(kept, image, (solved + mean).to(image.dtype))
 
 
 def _neighbours(pixels: torch.Tensor) -> torch.Tensor:
@@ -49,18 +70,23 @@ def _dot(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 
 class _Grid:
-    """The unknown pixels [M, 1, H, W], and the same on a grid of half the size: unknown where all four are."""
+    """The unknown pixels [M, 1, H, W] and how much the known ones hold them; the same on a grid of half the size."""
 
-    def __init__(self, removed: torch.Tensor) -> None:
-        self.unknown = removed.float()
-        self.minus = -self.unknown
-        self.weight = _neighbours(torch.ones_like(self.unknown[:1]))  # of the neighbours that exist
-        self.step = self.unknown * (DAMPING / self.weight.clamp(min=TINY))
-        H, W = removed.shape[-2:]
+    def __init__(self, unknown: torch.Tensor, held: torch.Tensor) -> None:
+        self.unknown = unknown
+        self.minus = -unknown
+        self.weight = held + _neighbours(unknown)  # of the neighbours that exist
+        self.step = unknown * (DAMPING / self.weight.clamp(min=TINY))
+        H, W = unknown.shape[-2:]
         self.odd = (0, W % 2, 0, H % 2)
-        halved = F.max_pool2d(F.pad(1 - self.unknown, self.odd), 2) == 0
         # The depth depends on the size alone: on what is removed, neighbours in the batch would matter.
-        self.coarse = _Grid(halved) if max(H, W) > COARSEST else None
+        self.coarse = _Grid(self._any(unknown), self._sums(held)) if max(H, W) > COARSEST else None
+
+    def _any(self, pixels: torch.Tensor) -> torch.Tensor:
+        return F.max_pool2d(F.pad(pixels, self.odd), 2)
+
+    def _sums(self, pixels: torch.Tensor) -> torch.Tensor:
+        return OWN * F.avg_pool2d(F.pad(pixels, self.odd), 2)
 
     def apply(self, pixels: torch.Tensor) -> torch.Tensor:
         """The matrix: what a pixel differs from its neighbours, weighed."""
@@ -73,8 +99,7 @@ class _Grid:
             for _ in range(SWEEPS):
                 guess.addcmul_(self.step, residual - self.apply(guess))
             return guess
-        left = F.pad(residual - self.apply(guess), self.odd)
-        correction = self.coarse.cycle(OWN * F.avg_pool2d(left, 2) * self.coarse.unknown)
+        correction = self.coarse.cycle(self._sums(residual - self.apply(guess)))
         fine = F.interpolate(correction, scale_factor=2)[..., : residual.shape[-2], : residual.shape[-1]]
         guess.addcmul_(self.unknown, fine)
         return guess.addcmul_(self.step, residual - self.apply(guess))

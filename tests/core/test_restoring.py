@@ -1,0 +1,168 @@
+"""Both ways to restore pixels, one by one in compiled code and many together, against a direct solution."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.sparse.linalg
+import torch
+
+from xaibench import imputation
+from xaibench.infills import NOISE
+
+EXACT = 1e-7  # to the last bit that single precision has
+WAYS = [imputation.one_by_one, imputation.together]
+
+
+def picture(seed=0, shape=(2, 12, 9)):
+    return torch.from_numpy(np.random.default_rng(seed).random(shape, dtype=np.float32))
+
+
+def random_masks(shape, shares, seed=1):
+    generator = np.random.default_rng(seed)
+    return torch.from_numpy(np.stack([generator.random(shape) < share for share in shares]))
+
+
+def discs(shape):
+    """Round holes, and round islands."""
+    rows, columns = torch.meshgrid(*(torch.arange(side) for side in shape), indexing="ij")
+    far = (rows - shape[0] // 2) ** 2 + (columns - shape[1] // 3) ** 2
+    outside = torch.stack([far > (min(shape) * part) ** 2 for part in (0.04, 0.2, 0.45)])
+    return torch.cat([outside, ~outside])
+
+
+def neighbours(shape):
+    """The weights between all pixels, written down from the definition."""
+    places = np.arange(shape[0] * shape[1]).reshape(shape)
+    matrix = scipy.sparse.lil_matrix((places.size, places.size))
+    for r, c in [(r, c) for r in (-1, 0, 1) for c in (-1, 0, 1) if (r, c) != (0, 0)]:
+        here = places[max(0, -r) : shape[0] - max(0, r), max(0, -c) : shape[1] - max(0, c)].ravel()
+        there = places[max(0, r) : shape[0] + min(0, r), max(0, c) : shape[1] + min(0, c)].ravel()
+        matrix[here, there] = 1 / 12 if r and c else 1 / 6
+    return matrix.tocsr()
+
+
+def exact(image, kept):
+    """The sparse system, solved directly."""
+    matrix = neighbours(kept.shape[1:])
+    weights = scipy.sparse.diags(np.asarray(matrix.sum(axis=1)).ravel())
+    filled = []
+    for mask in kept.flatten(1).numpy():
+        pixels = image.double().numpy().reshape(len(image), -1).T.copy()
+        system = (weights - matrix)[~mask][:, ~mask].tocsc()
+        found = scipy.sparse.linalg.spsolve(system, matrix[~mask][:, mask] @ pixels[mask])
+        pixels[~mask] = found.reshape(-1, len(image))
+        filled.append(torch.from_numpy(pixels.T.reshape(image.shape)).float())
+    return torch.stack(filled)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("shape", [(12, 9), (33, 40), (41, 17), (5, 64)])
+def test_either_way_agrees_with_the_direct_solution(way, shape):
+    image, kept = picture(3, (2, *shape)), torch.cat([random_masks(shape, (0.9, 0.5, 0.1, 0.02)), discs(shape)])
+    kept[:, 1, 1], kept[:, 3, 2] = True, False  # no mask is all of one kind
+    torch.testing.assert_close(way(image, kept, EXACT), exact(image, kept), rtol=0, atol=5e-5)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_dozen_rounds_are_enough_however_large_a_region_and_however_few_pixels_are_left(way, monkeypatch):
+    monkeypatch.setattr(imputation, "ROUNDS", 12)
+    shape = (160, 120)
+    image, kept = picture(5, (1, *shape)), torch.cat([discs(shape), random_masks(shape, (0.5, 0.03, 0.001))])
+    assert (way(image, kept) - exact(image, kept)).abs().max() < NOISE / 10
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (2, 2), (8, 8), (9, 9), (17, 30)])
+def test_all_kept_is_the_image_and_nothing_kept_is_the_mean(way, shape):
+    image = picture(2, (3, *shape))
+    full, empty = way(image, torch.stack([torch.ones(shape, dtype=torch.bool), torch.zeros(shape, dtype=torch.bool)]))
+    assert torch.equal(full, image)
+    torch.testing.assert_close(empty, image.mean(dim=(1, 2), keepdim=True).expand_as(image))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("shape", [(1, 7), (7, 1), (9, 9), (17, 30), (64, 48)])
+def test_one_kept_pixel_is_seen_everywhere(way, shape):
+    image, kept = picture(2, (2, *shape)), torch.zeros(1, *shape, dtype=torch.bool)
+    kept[0, shape[0] // 3, shape[1] // 2] = True
+    expected = image[:, shape[0] // 3, shape[1] // 2, None, None].expand_as(image)
+    torch.testing.assert_close(way(image, kept, EXACT)[0], expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_line_of_pixels_is_restored_by_drawing_a_line(way):
+    kept = torch.zeros(1, 1, 200, dtype=torch.bool)
+    kept[..., 0] = kept[..., -1] = True
+    ramp = torch.linspace(0, 1, 200).view(1, 1, 200)
+    torch.testing.assert_close(way(ramp, kept, EXACT)[0], ramp, rtol=0, atol=1e-3)
+    torch.testing.assert_close(way(ramp.mT, kept.mT, EXACT)[0], ramp.mT, rtol=0, atol=1e-3)
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_not_one_bit_depends_on_the_batch_or_on_the_number_of_threads(threads):
+    shape = (70, 53)
+    image, kept = picture(4, (2, *shape)), torch.cat([discs(shape), random_masks(shape, (0, 0.9, 0.5, 0.1, 1))])
+    threads(1)
+    alone = torch.cat([imputation.harmonic(image, mask.unsqueeze(0)) for mask in kept])
+    for number in (1, 2, 3, 16):
+        threads(number)
+        assert torch.equal(imputation.harmonic(image, kept), alone)
+        assert torch.equal(imputation.harmonic(image, kept.flip(0)), alone.flip(0))
+
+
+def test_a_channel_is_restored_whatever_the_others_are():
+    image, kept = picture(4, (3, 40, 30)), discs((40, 30))
+    each = [imputation.harmonic(channel.unsqueeze(0), kept) for channel in image]
+    assert torch.equal(imputation.harmonic(image, kept), torch.cat(each, dim=1))
+
+
+def test_of_a_grey_film_one_channel_is_restored(monkeypatch):
+    asked = []
+
+    def spy(image, kept, tolerance):
+        asked.append(len(image))
+        return plain(image, kept, tolerance)
+
+    plain = imputation.one_by_one
+    monkeypatch.setattr(imputation, "one_by_one", spy)
+    grey, kept = picture(4, (1, 40, 30)).expand(3, -1, -1), discs((40, 30))
+    assert torch.equal(imputation.harmonic(grey, kept), plain(grey.contiguous(), kept))
+    assert torch.equal(imputation.harmonic(picture(), kept[:, :12, :9]), plain(picture(), kept[:, :12, :9]))
+    assert asked == [1, 2]
+
+
+def test_no_mask_at_all_is_no_image():
+    assert imputation.harmonic(picture(), torch.zeros(0, 12, 9, dtype=torch.bool)).shape == (0, 2, 12, 9)
+
+
+def test_an_image_of_another_layout_and_type_is_restored_too():
+    image, kept = picture(4, (2, 30, 40)), discs((30, 40))
+    expected = imputation.harmonic(image, kept)
+    turned = image.permute(1, 2, 0).contiguous().permute(2, 0, 1).requires_grad_()
+    assert torch.equal(imputation.harmonic(turned, kept.float()), expected)
+    assert imputation.harmonic(image.double(), kept).dtype == torch.float64
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_the_compiler_is_loaded_only_to_restore_pixels():
+    code = """
+import sys, torch
+from xaibench.infills import infill
+image, kept = torch.rand(1, 8, 8), torch.rand(8, 8) > 0.5
+infill("blur", image, 0)
+print("numba" in sys.modules)
+infill("noisy-linear", image, 0, kept)
+print("numba" in sys.modules)
+"""
+    assert run(code) == ["False", "True"]
