@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xaibench.errors import UsageError
+from xaibench.errors import DataError, UsageError
 from xaibench.places import Url, location_of
+from xaibench.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,30 @@ def written_there(location: Location) -> Iterator[Path]:
         files = RemoteFiles(location)
         for path in sorted(path for path in Path(folder).rglob("*") if path.is_file()):
             files.write(path.relative_to(folder).as_posix(), path.read_bytes())
+
+
+@contextmanager
+def read_here(location: Location) -> Iterator[Path]:
+    """A local folder with the results that lie there: what is at a URL is copied, for as long as it is looked at."""
+    if isinstance(location, Path):
+        yield location
+        return
+    files = Store(location).check().files
+    with tempfile.TemporaryDirectory(prefix="xaibench-") as folder:
+        names = sorted(files.tree())
+        for name, content in zip(names, files.read_each(names), strict=True):
+            _put(Path(folder), name, content or b"")
+        yield Path(folder)
+
+
+def _put(folder: Path, name: str, content: bytes) -> None:
+    """A file below a folder, whatever its name says: object stores let anybody call one `../x`."""
+    place = folder / name
+    if not place.resolve().is_relative_to(folder.resolve()):
+        msg = f"{name!r} would lie outside the folder it is copied to: these results were not written by xaibench"
+        raise DataError(msg)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(content)
 
 
 def shown_as(path: Path, folder: Path, location: Location) -> str:

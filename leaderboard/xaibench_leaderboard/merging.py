@@ -11,6 +11,8 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from xaibench.errors import DataError, UsageError
 from xaibench.files import read_json
 from xaibench.store import Store, check_schema
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from xaibench.store import Shard
 
 COST = ("seconds", "forward", "backward", "batch_size", "environment")  # of one machine: no conflict
+STORED = {*COST, "maps"}  # how maps are kept is no conflict either: what they are is
 LABELS = ("task", "fold", "model", "precision")
 
 
@@ -104,9 +107,17 @@ def _disagreement(source: Store, target: Store, key: str, name: str) -> str:
 
 
 def _other_maps(one: Shard, other: Shard) -> str:
-    mine, theirs = ({k: v for k, v in shard.record.items() if k not in COST} for shard in (one, other))
+    mine, theirs = ({k: v for k, v in shard.record.items() if k not in STORED} for shard in (one, other))
     names = [name for name in mine if mine[name] != theirs.get(name)]
+    names += [] if _same_maps(one, other) else ["maps"]
     return f"other {' and '.join(names)}" if names else ""
+
+
+def _same_maps(one: Shard, other: Shard) -> bool:
+    """Packed or not, and under whatever file's name; where one has dropped them there is nothing to disagree on."""
+    if not (one.has_maps and other.has_maps) or one.record["maps"]["digest"] == other.record["maps"]["digest"]:
+        return True
+    return bool(np.array_equal(one.maps(), other.maps(), equal_nan=True))
 
 
 def _name(store: Store, key: str) -> str:

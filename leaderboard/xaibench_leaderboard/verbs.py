@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from xaibench.locations import folder_or_url, read_here
+from xaibench.places import location_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from xaibench.places import Location
     from xaibench_leaderboard.comparing import Difference
     from xaibench_leaderboard.verifying import Check
 
@@ -45,7 +50,7 @@ def export(folder: Path, kinds: tuple[str, ...], out: Path | None, weights: str,
 @click.command(
     epilog="Exit codes: 0 what was checked holds, 1 something does not, 2 usage, 3 nothing could be recomputed here."
 )
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=location_of)
 @click.option("--sample", type=click.IntRange(0), default=5, show_default=True, help="How many scores to recompute.")
 @click.option("--all", "everything", is_flag=True, help="Recompute every score and map.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which ones are sampled.")
@@ -54,7 +59,7 @@ def export(folder: Path, kinds: tuple[str, ...], out: Path | None, weights: str,
 @click.option("--trust", is_flag=True, help="Run code that the folder names by file or module, too.")
 @AS_JSON
 def verify(
-    folder: Path,
+    folder: Location,
     sample: int,
     everything: bool,
     seed: int,
@@ -63,13 +68,13 @@ def verify(
     trust: bool,
     as_json: bool,
 ) -> None:
-    """Recompute a sample of a results folder (or archive): do the claims in results.json hold?"""
+    """Recompute a sample of a results folder (or URL, or archive): do the claims in results.json hold?"""
     from xaibench_leaderboard.archives import unpacked
     from xaibench_leaderboard.verifying import Scope, exit_code
     from xaibench_leaderboard.verifying import verify as check_all
 
     checks: list[Check] = []
-    with unpacked(folder) as place:
+    with read_here(folder) as there, unpacked(there) as place:
         for check in check_all(place, Scope(None if everything else sample, seed, keys, device, trust)):
             checks.append(check)
             if not as_json:
@@ -97,14 +102,15 @@ def _summary(checks: Iterable[Check]) -> str:
 @click.command(
     epilog="Exit codes: 0 no conflict, 1 conflicts (each is named; the first folder's side is kept), 2 usage."
 )
-@click.argument("folders", type=FOLDER, nargs=-1, required=True)
+@click.argument("folders", type=folder_or_url, nargs=-1, required=True)
 @click.option("--out", type=FOLDER, required=True, help="A new folder for the result.")
 @AS_JSON
-def merge(folders: tuple[Path, ...], out: Path, as_json: bool) -> None:
-    """Lay results folders from several machines together; what they disagree on is named."""
+def merge(folders: tuple[Location, ...], out: Path, as_json: bool) -> None:
+    """Lay results folders (or URLs) from several machines together; what they disagree on is named."""
     from xaibench_leaderboard.merging import merge as lay_together
 
-    conflicts = lay_together(folders, out)
+    with ExitStack() as stack:
+        conflicts = lay_together([stack.enter_context(read_here(folder)) for folder in folders], out)
     if as_json:
         _echo({"out": str(out), "conflicts": [asdict(conflict) for conflict in conflicts]})
     else:
@@ -115,12 +121,12 @@ def merge(folders: tuple[Path, ...], out: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("before", type=FOLDER)
-@click.argument("after", type=FOLDER)
+@click.argument("before", type=folder_or_url)
+@click.argument("after", type=folder_or_url)
 @click.option("--all", "everything", is_flag=True, help="Show rows without a clear change too.")
 @AS_JSON
-def compare(before: Path, after: Path, everything: bool, as_json: bool) -> None:
-    """Show what changed between two runs: paired differences with intervals over patients."""
+def compare(before: Location, after: Location, everything: bool, as_json: bool) -> None:
+    """Show what changed between two runs, in folders or at URLs: paired differences with intervals over patients."""
     from xaibench.results import load_results
     from xaibench_leaderboard.comparing import compare as compare_results
 

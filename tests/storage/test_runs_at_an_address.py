@@ -12,7 +12,9 @@ import pytest
 import s3fs
 
 from xaibench.__main__ import call
-from xaibench.places import location_of
+from xaibench.errors import DataError
+from xaibench.locations import read_here
+from xaibench.places import Url, location_of
 from xaibench.results import load_results
 from xaibench.store import Store
 
@@ -87,6 +89,35 @@ def test_workers_of_their_own_write_to_an_address_too(s3_url, tmp_path):
     assert not any(cell["cached"] for cell in json.loads(ended.stdout)["cells"])
     assert told(options(tmp_path / "out"))[0] == 0
     assert scores(s3_url) == scores(tmp_path / "out")
+
+
+def test_compare_merge_and_verify_take_an_address(s3_url, tmp_path):
+    here, both = tmp_path / "out", tmp_path / "both"
+    assert told(options(here))[0] == told(options(s3_url))[0] == 0
+    code, text, _ = told(["compare", s3_url, str(here), "--all"])
+    assert code == 0
+    assert "the same" in text
+    code, text, _ = told(["merge", s3_url, str(here), "--out", str(both)])
+    assert code == 0, text
+    assert scores(both) == scores(here)
+    code, text, err = told(["verify", s3_url, "--trust"])
+    assert code == 0, text + err
+    assert "0 fail, 0 could not be recomputed" in text
+
+
+def test_a_name_at_an_address_that_leads_out_of_the_folder_is_refused(tmp_path):
+    outside = Url("memory://stranger/results")
+    store = Store(outside).open()
+    store.files._fs.store["/stranger/results/../../climbed"] = store.files._fs.store["/stranger/results/xaibench.json"]
+    assert "../../climbed" in store.files.tree()
+    with pytest.raises(DataError, match="would lie outside the folder"), read_here(outside):
+        pass
+
+
+def test_an_address_without_results_is_told_before_it_is_copied(s3_url, tmp_path):
+    code, _, err = told(["merge", s3_url, "--out", str(tmp_path / "both")])
+    assert code == 2
+    assert f"{s3_url} is not a results folder" in err
 
 
 def test_a_place_that_cannot_be_reached_ends_in_words(monkeypatch, s3_url):
