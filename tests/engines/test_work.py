@@ -1,5 +1,7 @@
 """How work is cut and dealt out, without any process."""
 
+from dataclasses import replace
+
 import pytest
 
 from xaibench.contracts import Cell, Outcome
@@ -23,6 +25,23 @@ def test_parts_begin_where_shards_begin_and_cover_every_sample_once():
     assert [part.part for part in parts(cell(65), 1)] == [(0, 32), (32, 64), (64, 65)]
     (part, _) = parts(cell(100), 64)
     assert parts(part, 32) == [part], "a part is not parted again"
+
+
+def test_few_cells_are_shared_out_in_smaller_parts_so_that_no_worker_waits_for_the_last():
+    three = [cell(128, name) for name in "abc"]
+    assert len(Work.of(three, 256)) == 3, "one worker does them one after the other"
+    assert len(Work.of(three, 256, workers=2)) == 12, "in shards of 32: there are no smaller parts"
+    assert len(Work.of([cell(5120)], 256, workers=2)) == 20, "of 256 images, as was asked"
+    assert len(Work.of([cell(64, str(name)) for name in range(100)], 256, workers=2)) == 100, "enough for everybody"
+
+
+def test_what_takes_many_passes_is_begun_first():
+    cards = {"quick": {"explainer": {"dear": False}}, "slow": {"explainer": {"dear": True}}}
+    cells = [replace(cell(model=name), identity={**cell().identity, "e": name}, cards=cards[name]) for name in cards]
+    together = [replace(one, references={}) for one in cells]
+    assert drain(Work.of(together, 256)) == [together[1], together[0]]
+    scores = [replace(cell(), kind="score", cards={"metric": {"needs": needs}}) for needs in ([], ["mask", "model"])]
+    assert drain(Work.of(scores, 256)) == [scores[1], scores[0]]
 
 
 def test_a_worker_stays_with_its_network_and_two_workers_begin_with_two():

@@ -27,8 +27,8 @@ class Processes:
 
     `timeout`: seconds that a cell, or one part of a large cell, may take; 0: any time. `memory`: GiB that a worker may
     use; past it a cell is ended, and a worker is replaced. 0: a worker is replaced once it has its share of the
-    machine, and no cell is ended. `images`: larger cells are shared out in parts of so many. `gpus`: workers are
-    dealt out over so many GPUs; 0: all see all. `workers`: 0 is one per core and thread.
+    machine, and no cell is ended. `images`: larger cells are shared out in parts of so many, or fewer. `gpus`:
+    workers are dealt out over so many GPUs; 0: all see all. `workers`: 0 is one per core and thread.
     """
 
     card = Card(name="processes", summary="cells in worker processes; a worker that dies or hangs costs its cell alone")
@@ -56,7 +56,7 @@ class Processes:
 
     def run(self, cells: Sequence[Cell], worker: Callable[[], Worker]) -> Iterator[Outcome]:
         """Yield the outcome of every cell, in the order of finishing."""
-        work = Work.of(cells, self.images)
+        work = Work.of(cells, self.images, self.workers)
         try:
             while work.open():
                 self._staff(work, worker)

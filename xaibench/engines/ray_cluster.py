@@ -89,12 +89,12 @@ class Ray:
 
     def run(self, cells: Sequence[Cell], worker: Callable[[], Worker]) -> Iterator[Outcome]:
         """Yield the outcome of every cell, in the order of finishing."""
-        work = Work.of(cells, self.images)
         if self._headless:
-            yield from work.given_up("interrupted", self._headless)
+            yield from Work.of(cells, self.images).given_up("interrupted", self._headless)
             return
         try:
             self._connect()
+            work = Work.of(cells, self.images, self._rooms)
             self._put_weights(cells)
             self._someone = time.monotonic()
             while work.open():

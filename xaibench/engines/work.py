@@ -13,6 +13,7 @@ from xaibench.variants import parse
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
+EACH = 8  # pieces for every worker, where cells can be shared out in so many
 # What a cell is whose pieces ended differently: the worst of them.
 GRAVITY: tuple[Status, ...] = ("failed", "oom", "timeout", "interrupted", "unavailable", "unsupported", "ok")
 
@@ -38,10 +39,15 @@ class Work:
     ends: dict[int, list[Outcome]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, cells: Sequence[Cell], images: int) -> Work:
-        """Cells of more than `images` samples are shared out."""
+    def of(cls, cells: Sequence[Cell], images: int, workers: int = 1) -> Work:
+        """Cells of more than `images` samples are shared out, smaller ones where there are few; dear ones first.
+
+        Otherwise all but one of the workers would wait for the last cell in the end.
+        """
         work = cls(cells=dict(enumerate(cells)))
-        for number, cell in work.cells.items():
+        if workers > 1:
+            images = min(images, sum(cell.count for cell in cells) // (workers * EACH))
+        for number, cell in sorted(work.cells.items(), key=lambda one: not is_dear(one[1])):
             pieces = [Piece(number, part, group_of(cell)) for part in parts(cell, images)]
             work.pieces_left[number], work.ends[number] = len(pieces), []
             work.waiting.setdefault(group_of(cell), deque()).extend(pieces)
@@ -91,6 +97,13 @@ def parts(cell: Cell, images: int) -> list[Cell]:
     if cell.count <= size or cell.part:  # a part is not parted again
         return [cell]
     return [replace(cell, part=(start, min(start + size, cell.count))) for start in range(0, cell.count, size)]
+
+
+def is_dear(cell: Cell) -> bool:
+    """Whether it needs many passes, as far as its cards tell."""
+    if cell.kind == "score":
+        return "model" in cell.cards.get("metric", {}).get("needs", ())
+    return cell.kind == "explain" and bool(cell.cards.get("explainer", {}).get("dear"))
 
 
 def group_of(cell: Cell) -> Hashable:
