@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from xaibench.checkpoints import load_checkpoint
+from xaibench.checkpoints import fill, read
 from xaibench.errors import UsageError
 from xaibench_models.initial import load_imagenet
 from xaibench_models.recipes import checked, find
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from xaibench.contracts import ModelCard, Task, Workshop
+    from xaibench_models.initial import State
 
 SMALLEST_GRID = 7
 
@@ -53,16 +55,24 @@ class TrainedModel:
         """One logit per class; finished weights if there are any."""
         network = self.network(task)
         if self.checkpoint:
-            load_checkpoint(network, self.checkpoint)
+            self._load(network, self.checkpoint)
         return network
 
     def prepare(self, network: nn.Module, task: Task, fold: int, workshop: Workshop) -> Mapping[str, Any]:
         """Train."""
         if self.weights == "imagenet":
-            load_imagenet(network, self.imagenet, self.fresh)
+            load_imagenet(network, self.imagenet, self.fresh, self.renamed)
         elif self.weights != "none":
-            load_checkpoint(network, self.weights)
+            self._load(network, self.weights)
         return train(network, task, fold, workshop, self.recipe, self.card.name, self.head)
+
+    def _load(self, network: nn.Module, file: str) -> None:
+        """All weights of a file, which must fit."""
+        fill(network, self.renamed(read(Path(file).expanduser())), file, optional=())
+
+    def renamed(self, state: State) -> State:
+        """Weights under the names of this network, where others call them otherwise."""
+        return state
 
     def cam_layer(self, task: Task) -> str | None:
         """Name of the module whose output CAM methods weigh."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,9 +21,12 @@ from xaibench_models.trained import TrainedModel
 
 if TYPE_CHECKING:
     from xaibench.contracts import Task
+    from xaibench_models.initial import State
 
 # What the heads for other numbers of classes are called.
 HEADS = tuple(f"inner.{name}" for name in ("fc.", "classifier.", "head.", "heads.", "AuxLogits.", "aux1.", "aux2."))
+# In torchvision's files of DenseNets a dot more than in its networks.
+DOTTED = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 
 class Whole(nn.Module):
@@ -49,6 +53,12 @@ class Whole(nn.Module):
 class _FromZoo(TrainedModel):
     layer: str
     head = HEADS
+
+    def renamed(self, state: State) -> State:
+        """Also weights as the zoo itself saves them, which knows nothing of `inner`."""
+        if any(name.startswith("inner.") for name in state):
+            return state
+        return {"inner." + DOTTED.sub(r"\1\2", name): value for name, value in state.items()}
 
     def cam_layer(self, task: Task) -> str | None:
         """The one asked for; else the last with a grid of at least 7x7."""

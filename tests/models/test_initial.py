@@ -11,11 +11,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from torchvision import models
+from torchvision.models.vision_transformer import interpolate_embeddings
 
 from xaibench.checkpoints import fill, load_checkpoint, read
 from xaibench.errors import DataError
+from xaibench.registry import create
 from xaibench_models import initial
-from xaibench_models.initial import fetch, load_imagenet
+from xaibench_models.initial import fetch, load_imagenet, resized
 
 
 class Net(nn.Module):
@@ -136,3 +139,66 @@ def test_without_a_network_it_is_said_what_to_do(site):
         fetch("http://127.0.0.1:9/net-12345678.pth")
     with pytest.raises(DataError, match="404"):
         fetch(f"{site.url}/other-12345678.pth")
+
+
+class Task:
+    classes, folds = ("normal", "benign", "malignant"), 1
+
+    def __init__(self, side=128):
+        self.shape = (1, side, side)
+
+
+WITH_IMAGENET = [
+    *("resnet18", "resnet50", "vgg16", "vit", "hmc", "dala-resnet50(place='block')"),
+    *("torchvision:squeezenet1_0", "torchvision:googlenet", "torchvision:vit_b_32"),
+]
+
+
+def published(plugin):
+    """What torchvision publishes for this network, but for the numbers."""
+    builder = plugin.imagenet.split("_Weights")[0].lower()
+    return models.get_model(builder, **({"init_weights": False} if builder == "googlenet" else {})).state_dict()
+
+
+@pytest.mark.parametrize("reference", WITH_IMAGENET)
+def test_all_that_torchvision_publishes_for_a_network_fits_but_its_head(reference):
+    plugin = create("models", reference).plugin
+    with torch.device("meta"):  # names and shapes are the question
+        network, state = plugin.network(Task(64)), published(plugin)
+        fill(network, resized(plugin.renamed(state), network), reference, plugin.fresh)
+    taken = {name for name in plugin.renamed(state) if name in network.state_dict()}
+    assert len(taken) > 0.9 * len(state)
+
+
+def test_a_network_of_torchvision_takes_weights_under_torchvisions_names_and_under_ours(tmp_path):
+    torch.manual_seed(0)
+    theirs = models.squeezenet1_1(num_classes=3).eval()
+    torch.save(theirs.state_dict(), tmp_path / "theirs.pth")
+    ours = (
+        create("models", f"torchvision:squeezenet1_1(checkpoint='{tmp_path}/theirs.pth')").plugin.build(Task(64)).eval()
+    )
+    torch.save(ours.state_dict(), tmp_path / "ours.pth")
+    again = (
+        create("models", f"torchvision:squeezenet1_1(checkpoint='{tmp_path}/ours.pth')").plugin.build(Task(64)).eval()
+    )
+    x = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(ours(x), theirs(ours.preprocessing(x)))
+        assert torch.equal(again(x), ours(x))
+
+
+def test_dots_in_the_files_of_densenets_are_no_names():
+    layer = "features.denseblock1.denselayer2."
+    plugin = create("models", "torchvision:densenet121").plugin
+    published = {f"{layer}{part}.{number}.weight": torch.zeros(1) for part in ("norm", "conv") for number in (1, 2)}
+    weights = [name for name in models.densenet._DenseLayer(8, 4, 2, 0.0).state_dict() if name.endswith("weight")]
+    assert set(plugin.renamed(published)) == {f"inner.{layer}{name}" for name in weights}
+
+
+def test_the_places_of_a_transformer_are_interpolated_as_torchvision_does_it():
+    places = torch.randn(1, 1 + 14 * 14, 8, generator=torch.Generator().manual_seed(0))
+    network = models.VisionTransformer(128, 16, 1, 2, 8, 16)
+    expected = interpolate_embeddings(128, 16, {"encoder.pos_embedding": places}.copy())["encoder.pos_embedding"]
+    found = resized({"encoder.pos_embedding": places}, network)["encoder.pos_embedding"]
+    assert found.shape == network.encoder.pos_embedding.shape
+    torch.testing.assert_close(found, expected)

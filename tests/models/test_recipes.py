@@ -59,6 +59,11 @@ def test_numbers_lists_and_tables_arrive_with_their_types():
         ("freezing = 0.5", "freezing is 0.5; it is a table"),
         ("[freezing]\nratio = 1.5", "freezing.ratio is 1.5; give a number from 0 to 1"),
         ("[augmentation]\nrotate = -1", "augmentation.rotate is -1"),
+        ("group_rate = -1.0", "group_rate is -1.0; give a number from 1e-09 to 100"),
+        ("weight_decay = -0.1", "weight_decay is -0.1; give a number from 0 to 100"),
+        ("label_smoothing = 1.5", "label_smoothing is 1.5; give a number from 0 to 1"),
+        ("min_delta = nan", "min_delta is nan"),
+        ("class_weights = [1.0, -1.0]", "class_weights[1] is -1.0"),
         ("a b", "x.toml is not TOML"),
     ],
 )
