@@ -26,13 +26,16 @@ Change = tuple[torch.Tensor, torch.Tensor]  # of a function's input and of its o
 ELEMENTWISE = {
     *RELUS, torch.sigmoid, torch.Tensor.sigmoid, F.sigmoid, torch.tanh, torch.Tensor.tanh, F.tanh, F.leaky_relu,
     F.elu, F.celu, F.selu, F.gelu, F.silu, F.mish, F.softplus, F.hardtanh, F.relu6, F.hardswish, F.hardsigmoid,
+    F.prelu, F.rrelu, F.threshold, F.logsigmoid, F.softsign, F.tanhshrink, F.softshrink, F.hardshrink,
+    torch.clamp, torch.Tensor.clamp, torch.clamp_min, torch.Tensor.clamp_min, torch.abs, torch.Tensor.abs,
 }  # fmt: skip
 MAXIMA = {F.max_pool2d, torch.max_pool2d, F.adaptive_max_pool2d}
 T = torch.Tensor
 NO_RULE = {
     F.multi_head_attention_forward, F.scaled_dot_product_attention, F.layer_norm, F.group_norm, F.instance_norm,
     F.softmax, torch.softmax, T.softmax, F.log_softmax, F.normalize, torch.exp, T.exp, torch.log, T.log,
-    torch.sqrt, T.sqrt, torch.pow, T.pow, T.__pow__, torch.amax, T.amax,
+    torch.sqrt, T.sqrt, torch.pow, T.pow, T.__pow__, torch.amax, T.amax, torch.square, T.square, F.glu,
+    T.clamp_, torch.maximum, T.maximum, torch.minimum, T.minimum, torch.max, T.max, torch.min, T.min,
 }  # fmt: skip
 PRODUCTS = {
     torch.mul, T.mul, T.mul_, T.__mul__, torch.div, T.div, T.__truediv__,

@@ -215,6 +215,10 @@ def test_explainers_are_registered():
     assert {"gradcam", "saliency", "random", "roi"} <= set(POINTS)
 
 
+def test_there_are_35_methods_at_least_besides_floors_and_ceilings():
+    assert sum(not point.load()().card.reference for point in POINTS.values()) >= 35
+
+
 @pytest.mark.parametrize("name", sorted(POINTS))
 def test_the_registered_name_is_that_of_the_card(name):
     assert POINTS[name].load()().card.name == name

@@ -15,7 +15,7 @@ from xaibench.classifier import TorchClassifier
 from xaibench.errors import UsageError
 from xaibench.guard import Guard
 from xaibench.isolation import isolated_randomness
-from xaibench_adapters.deeplift import DeepLift, attributions
+from xaibench_adapters.deeplift import DeepLift, DeepLiftShap, attributions
 from xaibench_adapters.noisy_gradients import SmoothGrad
 from xaibench_adapters.path_gradients import GradientShap
 from xaibench_adapters.pixel_gradients import Saliency
@@ -158,6 +158,67 @@ def test_deeplift_sees_activations_that_are_functions_where_captums_does_not(bat
     assert (bare.sum(dim=(1, 2, 3)) - expected).abs().max() > 0.05 * expected.abs().max()
     maps = DeepLift().explain(TorchClassifier(network, CLASSES, None), batch)
     torch.testing.assert_close(maps.sum(dim=(1, 2)), expected, rtol=1e-4, atol=1e-6)
+
+
+class Activated(nn.Module):
+    """Two convolutions with an activation between them."""
+
+    def __init__(self, activation):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.first, self.second, self.head = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 6, 3), nn.Linear(6, 3)
+        with torch.no_grad():
+            for tensor in self.parameters():
+                tensor.copy_(torch.randn(tensor.shape, generator=generator) * 0.3)
+        self.activation = activation
+        self.eval().requires_grad_(False)
+
+    def forward(self, images):
+        return self.head(torch.relu(self.second(self.activation(self.first(images)))).mean(dim=(2, 3)))
+
+
+ACTIVATIONS = [
+    *(nn.ReLU6(inplace=True), nn.Hardswish(inplace=True), nn.LeakyReLU(0.1, inplace=True), nn.ELU(inplace=True)),
+    *(nn.PReLU(), nn.RReLU(), nn.Threshold(0.1, 0.0), nn.LogSigmoid(), nn.Softsign(), nn.Tanhshrink()),
+    *(nn.Hardshrink(), nn.Softshrink(), nn.GELU(), lambda x: x.clamp(min=0), torch.abs),
+]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+def test_deeplift_adds_up_behind_any_activation(activation, batch):
+    network = Activated(activation)
+    maps = DeepLift().explain(TorchClassifier(network, CLASSES, None), batch)
+    torch.testing.assert_close(maps.sum(dim=(1, 2)), change(network, batch), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("gate", [lambda x: F.glu(x.repeat(1, 2, 1, 1), 1), torch.square, lambda x: x.clamp_(0, 1)])
+def test_deeplift_refuses_what_it_has_no_rule_for(gate, batch):
+    with pytest.raises(UsageError, match="DeepLift has no rule for"):
+        DeepLift().explain(TorchClassifier(Activated(gate), CLASSES, None), batch)
+
+
+def test_a_network_that_was_training_is_changed_by_captum_and_not_by_us(residual, batch):
+    statistics = residual.bn1.running_mean.clone()
+    bare, ours = copy.deepcopy(residual).train(), copy.deepcopy(residual).train()
+    theirs = attr.Saliency(bare).attribute(batch.images.clone().requires_grad_(), target=batch.targets)
+    assert not torch.equal(bare.bn1.running_mean, statistics)
+    maps = Saliency().explain(TorchClassifier(ours, CLASSES, None), batch)
+    assert torch.equal(ours.bn1.running_mean, statistics)
+    assert torch.equal(maps, Saliency().explain(TorchClassifier(residual, CLASSES, None), batch))
+    assert (theirs.amax(dim=1) - maps).abs().max() > 0.01 * maps.max()  # it explained another network
+
+
+def test_deeplift_shap_works_on_a_plain_resnet_where_shaps_fails_and_leaves_hooks_behind(residual, batch):
+    import shap  # it takes seconds
+
+    bare, blank = copy.deepcopy(residual), torch.zeros_like(batch.images)
+    with pytest.raises(RuntimeError, match="modified inplace"):
+        shap.DeepExplainer(bare, blank).shap_values(batch.images)
+    assert any(module._forward_hooks or module._backward_hooks for module in bare.modules())
+    guard = Guard(residual)
+    maps = DeepLiftShap(samples=2, baselines="black").explain(TorchClassifier(residual, CLASSES, None), batch)
+    torch.testing.assert_close(maps.sum(dim=(1, 2)), change(residual, batch), rtol=1e-3, atol=1e-4)
+    assert guard.changes() == ""
 
 
 @pytest.mark.parametrize("explainer", [SmoothGrad(samples=3), GradientShap(samples=3)])

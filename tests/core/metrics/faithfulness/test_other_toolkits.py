@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from xaibench.metrics import responses
 from xaibench.metrics.additivity import SensitivityN
 from xaibench.metrics.deletion import Deletion
 from xaibench.metrics.road import RoadMost
@@ -117,3 +118,15 @@ def test_infidelity_hides_one_square_at_a_time(kit):
     metric(network, images, np.ones(1, dtype=int), a_batch=kit.maps(0, 1, (4, 4))[:, None], device="cpu")
     hidden = [count for count in seen if count]
     assert hidden == [4, 8, 12, 16]
+
+
+def test_the_noise_of_pytorch_grad_cams_road_is_that_of_the_global_generator_and_ours_the_images_own(kit):
+    road = pytest.importorskip("pytorch_grad_cam.metrics.road")
+    image, kept = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0)), torch.ones(8, 8)
+    kept[2:6, 2:6] = 0
+    theirs = [road.NoisyLinearImputer()(image, kept) for _ in range(2)]
+    assert not torch.equal(*theirs)
+    case = kit.case(kit.Placed((12, 8)), kit.maps(1), kit.images(2))
+    first = kit.values(RoadMost(), case)
+    responses.forget()
+    np.testing.assert_array_equal(kit.values(RoadMost(), case), first)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from xaibench.errors import UsageError
 from xaibench.metrics.confidence import AverageDrop, IncreaseInConfidence
@@ -66,7 +67,13 @@ def test_a_map_that_shows_everything_loses_and_gains_nothing(kit):
     assert IncreaseInConfidence().score(case) == [0]
 
 
-def test_the_drop_is_relative_to_the_confidence_there_was(kit):
-    """pytorch-grad-cam's `DropInConfidence` is 0.4 - 0.2; the paper divides it by 0.4."""
+def test_the_drop_is_relative_to_the_confidence_there_was_and_that_of_pytorch_grad_cam_is_not(kit):
+    drops = pytest.importorskip("pytorch_grad_cam.metrics.cam_mult_image")
+    targets = pytest.importorskip("pytorch_grad_cam.utils.model_targets")
     case = through_the_map(kit, [0.0, 1.0], [np.log(0.4 / 0.6) - np.log(0.2 / 0.8), np.log(0.2 / 0.8)])
+    theirs = drops.DropInConfidence()(
+        torch.from_numpy(case.images), case.maps, [targets.ClassifierOutputSoftmaxTarget(int(case.targets[0]))],
+        case.classifier.network,
+    )  # fmt: skip
+    np.testing.assert_allclose(theirs, [0.4 - 0.2], rtol=1e-5)
     np.testing.assert_allclose(AverageDrop().score(case), [(0.4 - 0.2) / 0.4], rtol=1e-5)
