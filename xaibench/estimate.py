@@ -1,13 +1,14 @@
 """What a run will cost before it is begun: passes, seconds and memory of every cell that is still to be done.
 
 Each explainer is tried on a few images with each model, by the code of the run itself; each metric is tried on the maps
-of the quickest explainer that it can score, for its cost hardly depends on whose map it is. Where an earlier run on
-this machine has the figure, that one is taken. Of a model that is not trained yet the network as it begins is tried,
-and the training is estimated from its first steps.
+of some quick explainers that it can score, and the middle one tells, for its cost depends little on whose map it is.
+Where an earlier run on this machine has the figure, that one is taken. Of a model that is not trained yet the network
+as it begins is tried, and the training is estimated from its first steps.
 """
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections import defaultdict
 from dataclasses import replace
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     Say = Callable[[str], None]
 
 FEW = 2  # images for metrics whose quickest explainer is slow
+SEVERAL, QUICK = 3, 1.0  # explainers whose maps a metric is tried on, as long as it takes no more seconds for one
 
 
 def estimate(request: Request, choice: Choice, plans: Sequence[SubjectPlan], say: Say, gpu: Gpu | None) -> list[Row]:
@@ -62,7 +64,7 @@ class _Subject:
         self.twin = plan_subject(here, choice)  # the same cells in the same order, of weights that are there
         self.trials: dict[str, Trial] = {}
         self.failures: dict[str, str] = {}
-        self.flat: set[str] = set()  # keys of explanations that show nothing
+        self.shown: dict[str, float] = {}  # by the key of explanations, how many of them show something
         self.traffic: Traffic | None = None
 
     def _begun(self, prepared: Prepared, variant: str) -> Prepared:
@@ -134,26 +136,58 @@ class _Subject:
             self._try_metric(cells)
 
     def _try_metric(self, cells: Sequence[Cell]) -> None:
-        """On the maps of the quickest explainer that shows something."""
+        """On maps that show something, and on maps that show nothing: these are not scored, which takes no time."""
         scored = {cell.inputs["maps"]: cell for cell in cells}
         makers = cheapest([cell for cell in self.plan_cells("explain") if cell.key in scored], self.trials)
-        self.flat |= {maker.key for maker in makers if not self.probe.shows(maker, self.trials[maker.key].count)}
-        for empty in (False, True):  # what is flat is not scored: that takes no time, and must not stand for the rest
-            fit = [one for one in makers if (one.key in self.flat) == empty]
+        for one in makers:
+            if one.key not in self.shown:
+                self.shown[one.key] = self.probe.shown(one, self.trials[one.key].count)
+        for empty in (False, True):
+            fit = [one for one in makers if self._is_flat(one.key) == empty]
+            fit.sort(key=lambda one: self._preferred(one, scored[one.key]))
             # A network that has not learned may show nothing of some images: of those the next explainer may.
-            whole = (one for one in fit if empty or self.probe.shows_all(one, self._most(one)))
-            if maker := next(whole, fit[0] if fit else None):
-                self._try_on(scored[maker.key], self._most(maker))
+            whole = (one for one in fit if empty or self.probe.shows_all(one, self._most(one, scored[one.key])))
+            if chosen := list(itertools.islice(whole, SEVERAL)) or fit[:1]:
+                self._try_on(chosen, [scored[one.key] for one in chosen])
 
-    def _try_on(self, cell: Cell, count: int) -> None:
+    def _is_flat(self, maps: str) -> bool:
+        """Whether most of these maps show nothing."""
+        return self.shown.get(maps, 1.0) < 0.5
+
+    def _preferred(self, maker: Cell, cell: Cell) -> tuple[int, bool]:
+        """Many images first; then maps as most of a run are, if they are there, for a floor's may be easy to score."""
+        typical = self._is_made(maker, cell) and not maker.cards["explainer"]["reference"]
+        return -self._most(maker, cell), not typical
+
+    def _is_made(self, maker: Cell, cell: Cell) -> bool:
+        """Whether the score reads no other maps than those that were made to try the explainer."""
+        return set(cell.inputs.values()) <= {maker.key, self.twin.predict.key}
+
+    def _try_on(self, makers: Sequence[Cell], scores: Sequence[Cell]) -> None:
+        """Quick scores of several explainers' maps: the middle one tells, for some maps are hard or easy to score."""
+        found: list[Trial] = []
+        for maker, cell in zip(makers, scores, strict=True):
+            trial = self._tried(cell, self._most(maker, cell))
+            if isinstance(trial, str):
+                self._remember(cell, trial)
+                return
+            found.append(trial)
+            if trial.seconds > QUICK or not self._is_made(maker, cell):
+                break
+        self._remember(scores[0], sorted(found, key=lambda trial: trial.seconds / trial.count)[len(found) // 2])
+
+    def _tried(self, cell: Cell, count: int) -> Trial | str:
         """A score, after the maps that it reads."""
         inputs = [one for one in self.plan_cells("explain") if one.key in cell.inputs.values()]
         made = [self.probe.tried(one, count) for one in inputs]
         trouble = next((one for one in made if isinstance(one, str)), "")
-        self._remember(cell, trouble or self.probe.adaptive(cell, count))
+        return trouble or self.probe.adaptive(cell, count)
 
-    def _most(self, maker: Cell) -> int:
+    def _most(self, maker: Cell, cell: Cell) -> int:
+        """Images to try a score on."""
         trial = self.trials[maker.key]
+        if self._is_made(maker, cell):
+            return trial.count
         quick = trial.inside / trial.count * SHARD < 1.0
         return min(SHARD if quick else FEW, maker.total)
 
@@ -170,7 +204,7 @@ class _Subject:
     def _kind(self, cell: Cell) -> str:
         """What costs the same: variants and targets of an explainer, all explainers under one metric."""
         name = "metric" if cell.kind == "score" else "explainer"
-        flat = "flat" if cell.inputs.get("maps") in self.flat else ""
+        flat = "flat" if self._is_flat(cell.inputs.get("maps", "")) else ""
         return f"{cell.kind}|{cell.references.get(name, '')}|{flat}"
 
     def _cost(self, twin: Cell, gpu: Gpu | None) -> Cost:

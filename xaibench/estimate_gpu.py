@@ -45,6 +45,13 @@ class Gpu:
     source: str
 
 
+# What the data sheets give with sparsity is halved. The figures were looked up again in pages that cite the sheets:
+#   A100  https://glennklockwood.com/garden/processors/A100
+#   H100  https://archive-lib.hpctech.co.jp/gpuproduct/nvidia-h100.html
+#   H200  https://openmetal.io/resources/blog/how-the-h200-is-built-for-memory-bound-ai-workloads/
+#   L4    https://hmc-tech.com/gpu/nvidia-l4-vs-nvidia-a100-40gb
+#   T4    https://sysrqmts.com/en/gpus/nvidia/tesla/t4
+#   V100  https://huggingface.co/RajBhope/gpu-runtime-predictor/blob/main/gpu_catalog.json
 GPUS = {
     "t4": Gpu("NVIDIA T4", 8.1, 8.1, 0.320, 16, "NVIDIA T4 data sheet; it has no bf16"),
     "l4": Gpu("NVIDIA L4", 60.0, 121.0, 0.300, 24, "NVIDIA L4 data sheet, half of what is given with sparsity"),

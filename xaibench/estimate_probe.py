@@ -108,14 +108,14 @@ class Probe:
         return {name: float(sum(sum(shard.column(name)) for shard in shards)) for name in names}
 
     def shows_all(self, cell: Cell, count: int) -> bool:
-        """The same, after these maps have been made."""
-        return not isinstance(self.tried(cell, count), str) and self.shows(cell, count)
+        """Whether all of these maps show something; makes them first."""
+        return not isinstance(self.tried(cell, count), str) and self.shown(cell, count) == 1.0
 
-    def shows(self, cell: Cell, count: int) -> bool:
-        """Whether no map of these is flat or broken: a metric would skip it."""
+    def shown(self, cell: Cell, count: int) -> float:
+        """How many of these maps, which have been made, are neither flat nor broken: a metric would skip them."""
         shards = self.worker.bench.store.shards(cell.key, min(count, cell.total)) or []
         maps = [one for shard in shards for one in shard.maps()]
-        return bool(maps) and all(np.isfinite(one).all() and one.max() > max(0.0, one.min()) for one in maps)
+        return float(np.mean([np.isfinite(one).all() and one.max() > max(0.0, one.min()) for one in maps] or [0.0]))
 
 
 def _resident(*, forget_peak: bool = False) -> int | None:

@@ -12,9 +12,10 @@ from torch import nn
 from xaibench.cli.main import cli
 from xaibench.contracts import Entry, ModelCard, Sample, TaskCard
 from xaibench.errors import UsageError
+from xaibench.estimate import _Subject
 from xaibench.estimate_cost import Cost
 from xaibench.estimate_gpu import ARITHMETIC, BANDWIDTH, BATCH, LAUNCH, Gpu, Roofline, Traffic, gpu_named, traffic
-from xaibench.estimate_probe import Trial
+from xaibench.estimate_probe import Probe, Trial
 from xaibench.estimate_telling import duration
 from xaibench.estimate_training import STEPS, held_out, training_seconds
 from xaibench.store import Store
@@ -51,6 +52,27 @@ def test_scores_grow_with_the_images():
     assert trial(seconds=3.2, inside=0.0).seconds_for(96) == pytest.approx(9.6)
     found = trial(seconds=3.2, inside=0.0, shard=1.6)  # 0.05 s for each of 32 images, and 1.6 s for the shard
     assert found.seconds_for(33) == pytest.approx(33 * 0.05 + 2 * 1.6)
+
+
+def test_maps_that_show_something_are_told_from_flat_and_broken_ones():
+    ramp, black, grey, broken = np.arange(4.0), np.zeros(4), np.full(4, 2.0), np.array([np.nan, 0, 1, 2])
+    shard = SimpleNamespace(maps=lambda: np.stack([ramp, black, grey, broken]).reshape(4, 2, 2))
+    store = SimpleNamespace(shards=lambda key, count: [shard])
+    probe = SimpleNamespace(worker=SimpleNamespace(bench=SimpleNamespace(store=store)))
+    assert Probe.shown(probe, SimpleNamespace(key="a", total=4), 4) == 0.25
+
+
+@pytest.mark.parametrize(("seconds", "tried", "told"), [((0.2, 0.9, 0.4), 3, 0.4), ((5.0, 0.4, 0.4), 1, 5.0)])
+def test_a_quick_metric_is_tried_on_several_explainers_and_the_middle_one_tells(seconds, tried, told):
+    calls, remembered = [], []
+    subject = SimpleNamespace(
+        _tried=lambda cell, count: calls.append(cell) or trial(count=count, seconds=seconds[cell]),
+        _most=lambda maker, cell: 32, _is_made=lambda maker, cell: True,
+        _remember=lambda cell, found: remembered.append((cell, found.seconds)),
+    )  # fmt: skip
+    _Subject._try_on(subject, "abc", [0, 1, 2])
+    assert len(calls) == tried
+    assert remembered == [(0, told)]
 
 
 def test_memory_for_gradients_grows_with_the_batch_that_for_masks_does_not():
