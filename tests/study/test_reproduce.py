@@ -118,12 +118,12 @@ def test_questions_are_answered_by_the_sign_of_the_interval(score, done):
     (answer, *_) = [ask({"hmc": {"maps": part}}) for ask in ANSWERS]
     (grid,) = answer.grids
     ((name, network, metric, own, blob, prior, reading),) = grid.rows
-    assert (name, network, metric) == ("MIAS films, HMC-Net", "-", "iou-matched")  # no answers of the network
+    assert (name, network, metric) == ("MIAS films (HMC-Net)", "-", "iou-matched")  # no answers of the network
     assert own.startswith("0.550 ")
     assert blob.startswith("0.400 ")
     assert prior.startswith("0.000 ")
     assert reading == "better than the blob, not clearly different from the prior"
-    assert answer.reading == f"**By overlap, Grad-CAM is {reading} on MIAS films, HMC-Net.**"
+    assert answer.reading == f"**By overlap, Grad-CAM is {reading} on MIAS films (HMC-Net).**"
     assert "n = 4 images of 4 patients" in grid.note
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xaibench_leaderboard.study.answering import NOT_RUN, UNTOLD, Answer, Grid, counted, listed, measured, sign, tally
 from xaibench_leaderboard.study.asking_cost import cost
 from xaibench_leaderboard.study.asking_leaks import marker, scale
 from xaibench_leaderboard.study.paired import agreement, difference
-from xaibench_leaderboard.study.places import REFERENCES, found, skill, tried
+from xaibench_leaderboard.study.places import REFERENCES, Place, found, skill, tried
 from xaibench_leaderboard.study.sources import explained
 
 if TYPE_CHECKING:
@@ -16,15 +17,20 @@ if TYPE_CHECKING:
 
     from xaibench_leaderboard.statistics import Estimate
     from xaibench_leaderboard.study.places import Studies
+    from xaibench_leaderboard.study.sources import Done
 
 JUDGED = ("iou-matched", "pointing-game")
 BLIND = ("centre", "tissue-prior")
-CHAINS = (
-    ("Score-CAM above Grad-CAM++ above Grad-CAM in overlap", "hmc", ("maps",), "hmc",
-     (("scorecam", "gradcam++"), ("gradcam++", "gradcam")), ("iou", "iou-matched", "energy")),
-    ("Grad-CAM above Kernel SHAP above LIME in stability", "balve", ("robustness, paper", "robustness, strict"),
-     "cnn-elhouby", (("gradcam", "kernel-shap"), ("kernel-shap", "lime")), ("stability",)),
-)  # fmt: skip
+IN_OVERLAP, IN_STABILITY = (
+    "Score-CAM above Grad-CAM++ above Grad-CAM in overlap",
+    ("Grad-CAM above Kernel SHAP above LIME in stability"),
+)
+CAMS = (("scorecam", "gradcam++"), ("gradcam++", "gradcam"))
+FIVE_TIMES = (("gradcam", "kernel-shap"), ("kernel-shap", "lime"))
+AGAIN = (
+    Place("MIAS crops as in the paper (small CNN)", "balve", "robustness, paper", "cnn-elhouby"),
+    Place("MIAS crops of one size (small CNN)", "balve", "robustness, strict", "cnn-elhouby"),
+)
 
 
 def overlap(studies: Studies) -> Answer:
@@ -68,54 +74,72 @@ def _grouped(readings: dict[str, str]) -> str:
     for name, reading in readings.items():
         groups.setdefault(reading, []).append(name)
     clauses = [
-        f"{reading if reading != UNTOLD else 'not clearly better or worse than either'} on {_joined(names)}"
+        f"{reading if reading != UNTOLD else 'not clearly better or worse than either'} on {listed(names)}"
         for reading, names in groups.items()
     ]
     return f"**By overlap, Grad-CAM is {'; '.join(clauses)}.**"
 
 
-def _joined(names: Sequence[str]) -> str:
-    return listed([f"the {name}" if name.startswith("drawn") else name for name in names])
+@dataclass(frozen=True)
+class Compared:
+    """One pair of a claimed order, on one network."""
+
+    place: Place
+    pair: tuple[str, str]
+    metric: str
+    values: tuple[Estimate | None, Estimate | None]
+    gap: Estimate
+
+    @property
+    def word(self) -> str:
+        """Whether the order holds."""
+        return {"more": "holds", "less": "is reversed"}.get(sign(self.gap), UNTOLD)
 
 
 def rankings(studies: Studies) -> Answer:
-    """The orders that the papers claim, pair by pair."""
+    """The orders that the papers claim, pair by pair, wherever both were tried."""
     question = "Do the rankings of the papers hold: Score-CAM, Grad-CAM++, Grad-CAM; Grad-CAM, SHAP, LIME in stability?"
-    rows, gaps, told, sources = [], [], [], []
-    for claim, study, parts, model, pairs, metrics in CHAINS:
-        words = []
-        for part in parts:
-            done = found(studies, study, part)
-            for metric, pair in [] if done is None else [(metric, pair) for metric in metrics for pair in pairs]:
-                gap = difference(done, model, pair, metric) if done else None
-                if done is None or gap is None:
-                    continue
-                words.append({"more": "hold", "less": "are the other way round"}.get(sign(gap), UNTOLD))
-                values = [explained(done, model, name, metric) for name in pair]
-                gaps.append(gap)
-                sources.append((study, part))
-                where = f"{study}, {part}"
-                rows.append((" above ".join(pair), where, metric, *map(measured, [*values, gap]), words[-1]))
-        told.append(f"{claim}: of {len(words)} comparisons {tally(words)}." if words else f"{claim}: {NOT_RUN.lower()}")
-    if not rows:
+    mapped = _compared(tried(studies), CAMS, ("iou-matched", "pointing-game"))
+    again = [(place, done) for place in AGAIN if (done := found(studies, *place.source))]
+    repeated = _compared(again, FIVE_TIMES, ("stability",))
+    if not mapped and not repeated:
         return Answer(question, NOT_RUN)
-    heads = ("claim", "study", "measure", "first", "second", "first minus second", "orders")
-    note = f"Differences are taken image by image. {counted(gaps)}"
-    reading = " ".join(f"**{one}**" for one in told) + _skills(studies)
-    return Answer(question, reading, (Grid(heads, tuple(rows), note, tuple(dict.fromkeys(sources))),))
+    told = [_told_of_order(IN_OVERLAP, mapped), _told_of_order(IN_STABILITY, repeated)]
+    grids = [_order_grid(some) for some in (repeated, mapped) if some]
+    return Answer(question, " ".join(told), tuple(grids))
 
 
-def _skills(studies: Studies) -> str:
-    """How good the networks are whose maps were ranked."""
-    told = []
-    for study, part, model in (("hmc", "maps", "hmc"), ("balve", "robustness, paper", "cnn-elhouby")):
-        done = found(studies, study, part)
-        known: Estimate | None = skill(done, model) if done else None
-        if known:
-            told.append(f"{model} in {study}, {part}: {measured(known)}")
-    return (
-        f" Balanced accuracy of the networks explained, where a guess has one third: {'; '.join(told)}." if told else ""
+def _compared(
+    places: Sequence[tuple[Place, Done]], pairs: Sequence[tuple[str, str]], metrics: Sequence[str]
+) -> list[Compared]:
+    """What can be compared; a network that has two places is compared in the first."""
+    seen: dict[tuple[str, tuple[str, str], str], Compared] = {}
+    for place, done in places:
+        for metric in metrics:
+            for pair in pairs:
+                gap = difference(done, place.model, pair, metric)
+                first, second = (explained(done, place.model, name, metric) for name in pair)
+                if gap is not None:
+                    seen.setdefault((place.name, pair, metric), Compared(place, pair, metric, (first, second), gap))
+    return list(seen.values())
+
+
+def _told_of_order(claim: str, compared: Sequence[Compared]) -> str:
+    if not compared:
+        return f"**{claim}:** {NOT_RUN.lower()}"
+    where = "; ".join(dict.fromkeys(one.place.name for one in compared))
+    words = [{"holds": "hold", "is reversed": "are reversed"}.get(one.word, one.word) for one in compared]
+    return f"**{claim}: of {len(compared)} comparisons {tally(words)}.** They are on {where}."
+
+
+def _order_grid(compared: Sequence[Compared]) -> Grid:
+    rows = tuple(
+        (" above ".join(one.pair), one.place.name, one.metric, *map(measured, (*one.values, one.gap)), one.word)
+        for one in compared
     )
+    heads = ("claim", "data and network", "measure", "first", "second", "first minus second", "the claim")
+    note = f"Differences are taken image by image. {counted([one.gap for one in compared])}"
+    return Grid(heads, rows, note, tuple(dict.fromkeys(one.place.source for one in compared)))
 
 
 def agree(studies: Studies) -> Answer:

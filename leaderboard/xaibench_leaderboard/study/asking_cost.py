@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xaibench_leaderboard.study.answering import NOT_RUN, Answer, Grid, counted, measured
+from xaibench_leaderboard.study.answering import NOT_RUN, Answer, Grid, counted, listed, measured
 from xaibench_leaderboard.study.places import REFERENCES, tried
 from xaibench_leaderboard.study.sources import explained
 from xaibench_leaderboard.wording import number
@@ -40,8 +40,10 @@ def cost(studies: Studies) -> Answer:
 
 
 def _grid(costs: Sequence[Costs], fold: str) -> Grid:
-    rows = tuple((place.name, name, measured(time), measured(passes)) for place, name, time, passes in costs)
-    heads = ("data and network", "explainer", "seconds per map", "images passed forward per map")
+    rows = tuple(
+        (place.name, name, measured(passes), _middle(time), measured(time)) for place, name, time, passes in costs
+    )
+    heads = ("data and network", "explainer", "images passed forward per map", "seconds per map, median", "mean")
     note = (
         "Seconds depend on the machine and on what else it does; how many images pass the network does not. "
         f"{counted([one for _, _, *both in costs for one in both])}"
@@ -49,12 +51,19 @@ def _grid(costs: Sequence[Costs], fold: str) -> Grid:
     return Grid(heads, rows, note, tuple(dict.fromkeys(place.source for place, *_ in costs)), fold)
 
 
+def _middle(time: Estimate | None) -> str:
+    return "-" if time is None or time.median is None else number(time.median)
+
+
 def _told(costs: Sequence[Costs]) -> str:
-    """The span on every network."""
-    clauses = []
-    for name in dict.fromkeys(place.name for place, *_ in costs):
-        timed = [(time.mean, explainer) for place, explainer, time, _ in costs if place.name == name and time]
-        if len(timed) > 1:
-            (least, cheap), (most, dear) = min(timed), max(timed)
-            clauses.append(f"{name}: from {number(least)} s (`{cheap}`) to {number(most)} s (`{dear}`)")
-    return f"**Seconds for one map: {'; '.join(clauses)}.**"
+    """By passes, which no machine changes."""
+    spans: dict[str, list[float]] = {}
+    for _, name, _, passes in costs:
+        spans.setdefault(name, []).extend([passes.mean] if passes else [])
+    groups: dict[str, list[str]] = {}
+    for name, counts in sorted(spans.items(), key=lambda one: max(one[1], default=0.0)):
+        if counts:
+            ends = list(dict.fromkeys(f"{count:,.0f}" for count in (min(counts), max(counts))))
+            groups.setdefault(" to ".join(ends), []).append(f"`{name}`")
+    clauses = "; ".join(f"{count} for {listed(names)}" for count, names in groups.items())
+    return f"**Images passed through the network for one map: {clauses}.**" if clauses else "Seconds, by explainer."

@@ -37,16 +37,19 @@ class Place:
 
 # One network on one data set has one name, wherever it was explained; what comes first counts where both have a figure.
 PLACES = (
-    Place("drawn films, ResNet50", "board", "board", "resnet50"),
-    Place("drawn films, ResNet50", "phantom", "clean", "resnet50"),
-    Place("drawn films, HMC-Net", "phantom", "clean, HMC-Net", "hmc"),
-    Place("MIAS crops as in the paper, small CNN", "balve", "maps, paper", "cnn-elhouby"),
-    Place("MIAS crops of one size, small CNN", "balve", "maps, strict", "cnn-elhouby"),
-    Place("MIAS crops as in the paper, small CNN", "balve", "overlap, paper", "cnn-elhouby"),
-    Place("MIAS crops of one size, small CNN", "balve", "overlap, strict", "cnn-elhouby"),
-    Place("MIAS crops as in the paper, small CNN", "balve", "faithfulness, paper", "cnn-elhouby"),
-    Place("MIAS crops of one size, small CNN", "balve", "faithfulness, strict", "cnn-elhouby"),
-    Place("MIAS films, HMC-Net", "hmc", "maps", "hmc"),
+    Place("drawn films (ResNet50)", "board", "board", "resnet50"),
+    Place("drawn films (ResNet50)", "phantom", "clean", "resnet50"),
+    Place("drawn films (HMC-Net)", "phantom", "clean, HMC-Net", "hmc"),
+    Place("MIAS crops as in the paper (small CNN)", "balve", "maps, paper", "cnn-elhouby"),
+    Place("MIAS crops of one size (small CNN)", "balve", "maps, strict", "cnn-elhouby"),
+    Place("MIAS crops as in the paper (small CNN, full size)", "balve", "maps, paper, full size", "cnn-elhouby"),
+    Place("MIAS crops of one size (small CNN, full size)", "balve", "maps, strict, full size", "cnn-elhouby"),
+    Place("MIAS crops as in the paper (small CNN)", "balve", "overlap, paper", "cnn-elhouby"),
+    Place("MIAS crops of one size (small CNN)", "balve", "overlap, strict", "cnn-elhouby"),
+    Place("MIAS crops as in the paper (small CNN)", "balve", "faithfulness, paper", "cnn-elhouby"),
+    Place("MIAS crops of one size (small CNN)", "balve", "faithfulness, strict", "cnn-elhouby"),
+    Place("MIAS films (HMC-Net)", "hmc", "maps", "hmc"),
+    Place("MIAS films (ResNet50)", "hmc", "maps, ResNet50", "resnet50"),
 )
 
 

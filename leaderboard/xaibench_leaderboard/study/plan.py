@@ -61,7 +61,8 @@ class Quick:
     limits: dict[str, int] = field(default_factory=dict)  # of parts that cost more than the others
     profile: Literal["", "quick", "standard", "paper"] = ""
     parts: tuple[str, ...] = ()  # only these; none named: all
-    drop: tuple[str, ...] = ()  # explainers that take too long, by name
+    drop: tuple[str, ...] = ()  # explainers and metrics that take too long, by name
+    extra: tuple[Part, ...] = ()  # what is run as it stands, so that a cut can be judged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +109,8 @@ def parse(text: str, where: str) -> Study:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{where} is not TOML: {error}") from error
     study = made(Study, table, where)
-    known = {part.name for part in study.parts}
+    parts = (*study.parts, *(study.quick.extra if study.quick else ()))
+    known = {part.name for part in parts}
     for one in study.tables:
         if unknown := set(one.parts) - known:
             raise UsageError(
@@ -116,7 +118,7 @@ def parse(text: str, where: str) -> Study:
             )
         if unknown := set(one.causes) - set(study.causes):
             raise UsageError(f"{where}: {one.name} names the cause {min(unknown)}, which is not explained")
-    if len(known) < len(study.parts):
+    if len(known) < len(parts):
         raise UsageError(f"{where}: two parts have one name")
     return study
 
@@ -126,14 +128,20 @@ def reduced(study: Study) -> Study:
     cut = study.quick
     if cut is None:
         raise UsageError(f"study {study.name} has no quick form: nothing of it takes long")
-    kept = [part for part in study.parts if not cut.parts or part.name in cut.parts]
-    tables = [_only(table, {part.name for part in kept}) for table in study.tables]
-    tables = [table for table in tables if table.parts]
-    return replace(study, cut=True, parts=tuple(_cut(part, cut) for part in kept), tables=tuple(tables))
+    kept = [_cut(part, cut) for part in study.parts if not cut.parts or part.name in cut.parts]
+    return with_parts(replace(study, cut=True), (*kept, *cut.extra))
 
 
-def _only(table: Table, parts: set[str]) -> Table:
-    return replace(table, parts=tuple(name for name in table.parts if name in parts))
+def with_parts(study: Study, parts: tuple[Part, ...]) -> Study:
+    """The study with these parts, and the tables that have something to show then."""
+    known = {part.name for part in parts}
+    tables = [replace(one, parts=tuple(name for name in one.parts if name in known)) for one in study.tables]
+    return replace(study, parts=parts, tables=tuple(table for table in tables if table.parts))
+
+
+def whole(study: Study) -> Study:
+    """The study as the paper made it."""
+    return with_parts(study, study.parts)
 
 
 def _cut(part: Part, cut: Quick) -> Part:
@@ -142,11 +150,16 @@ def _cut(part: Part, cut: Quick) -> Part:
         part,
         models=tuple(with_params(model, cut.model) for model in part.models),
         task=with_params(part.task, cut.task),
-        explainers=tuple(one for one in part.explainers if parse_reference(one).target not in cut.drop),
+        explainers=_kept(part.explainers, cut),
+        metrics=_kept(part.metrics, cut),
         seeds=min(part.seeds, cut.seeds or part.seeds),
         limit=min(limits) if limits and part.explainers else part.limit,
         profile=cut.profile or part.profile,
     )
+
+
+def _kept(references: tuple[str, ...], cut: Quick) -> tuple[str, ...]:
+    return tuple(one for one in references if parse_reference(one).target not in cut.drop)
 
 
 def with_params(text: str, params: dict[str, Any]) -> str:
@@ -177,4 +190,5 @@ def reductions(study: Study) -> list[str]:
     told += [f"of {part} only the first {limit}" for part, limit in cut.limits.items()]
     told += [f"explainers at profile {cut.profile}"] if cut.profile else []
     told += [f"without {', '.join(cut.drop)}"] if cut.drop else []
+    told += [f"as they stand: {'; '.join(part.name for part in cut.extra)}"] if cut.extra else []
     return told + ([f"only the parts {', '.join(cut.parts)}"] if cut.parts else [])

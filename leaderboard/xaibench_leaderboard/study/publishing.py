@@ -30,6 +30,8 @@ def write(study: Study, tables: Sequence[Filled], command: str, folder: Path, ru
 def publish(study: Study, tables: Sequence[Filled], command: str, folder: Path, out: Path, seed: int) -> None:
     """The study's folder in the documentation: no film, and no map over one."""
     packed = pack_runs(folders(study, out, seed), folder)
+    for left in {path.name for path in folder.glob("*.zip")} - {one["file"] for one in packed}:
+        (folder / left).unlink()  # of a run that the study no longer has
     write(study, tables, command, folder, packed)
     pictures = draw(study, tables, done(study, out, seed), folder)
     beside = [f"![{words}]({name})\n\n*{words}.*" for name, words in pictures]

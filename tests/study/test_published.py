@@ -1,0 +1,78 @@
+"""What is published of the studies: whole, without a pixel of a film, and its claims follow from its scores."""
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from xaibench.cli.main import cli
+
+DOCS = Path(__file__).parents[2] / "docs" / "results"
+ARCHIVES = sorted(DOCS.rglob("*.zip"))
+STUDIES = sorted(DOCS.glob("*/reproduction.json"))
+PLAIN = {".md", ".json", ".csv", ".html", ".svg", ".zip"}
+MOST_BYTES = 6_000_000
+needs_films = pytest.mark.skipif(
+    not {"XAIBENCH_DATA", "XAIBENCH_CACHE"} <= set(os.environ),
+    reason="XAIBENCH_DATA and XAIBENCH_CACHE must name the films and the trained networks",
+)
+
+
+def names(paths):
+    return [path.relative_to(DOCS).as_posix() for path in paths]
+
+
+def verified(archive, sample):
+    ran = CliRunner().invoke(cli, ["verify", str(archive), "--sample", str(sample), "--json"], catch_exceptions=False)
+    return ran.exit_code, json.loads(ran.stdout)["checks"]
+
+
+def test_there_are_results_and_they_are_small():
+    assert STUDIES
+    assert ARCHIVES
+    assert sum(path.stat().st_size for path in DOCS.rglob("*") if path.is_file()) < MOST_BYTES
+
+
+def test_no_file_can_hold_a_film_or_a_map_of_one():
+    assert {path.suffix for path in DOCS.rglob("*") if path.is_file()} <= PLAIN
+    for path in DOCS.rglob("*.svg"):
+        assert "<image" not in path.read_text(encoding="utf-8")
+    for archive in ARCHIVES:
+        with zipfile.ZipFile(archive) as packed:
+            assert {Path(name).suffix for name in packed.namelist()} == {".json"}, archive.name
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=names(STUDIES))
+def test_every_archive_of_a_study_is_one_it_names_and_the_other_way_round(study):
+    told = json.loads(study.read_text(encoding="utf-8"))
+    assert {one["file"] for one in told["runs"]} == {path.name for path in study.parent.glob("*.zip")}
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=names(STUDIES))
+def test_every_table_says_n_interval_versions_and_limits(study):
+    told = json.loads(study.read_text(encoding="utf-8"))
+    assert told["command"].startswith(f"xaibench reproduce {told['study']}")
+    for table in told["tables"]:
+        known = [row["ours"] for row in table["rows"] if row["ours"]]
+        wanted = ["95 % interval over patients"] + (["xaibench ", "torch ", "trained network(s)"] if known else [])
+        wanted += ["n = "] if any(one["images"] for one in known) else []
+        assert all(words in table["caption"] for words in wanted), table["name"]
+        assert not told["reduced"] or "Reduced for " in table["caption"]
+
+
+@pytest.mark.parametrize("archive", ARCHIVES, ids=names(ARCHIVES))
+def test_the_claims_of_every_archive_follow_from_its_scores(archive):
+    code, checks = verified(archive, 0)
+    assert code == 0, checks
+    assert checks
+
+
+@pytest.mark.slow
+@needs_films
+@pytest.mark.parametrize("archive", ARCHIVES, ids=names(ARCHIVES))
+def test_a_sample_of_every_archive_is_made_again_where_the_films_are(archive):
+    code, checks = verified(archive, 2)
+    assert code == 0, [one for one in checks if one["verdict"] != "holds"]
