@@ -25,21 +25,23 @@ Function = TypeVar("Function", bound="Callable[..., object]")
 BESIDE, ACROSS, NOTHING = np.float32(1 / 6), np.float32(1 / 12), np.float32(0)
 TINY = np.float32(1e-30)
 COARSEST = 8  # pixels along the longer side
-SWEEPS = 6  # up and down the coarsest grid
+SWEEPS = 3  # up and down the coarsest grid
 
 
 def restored(image: Floats, kept: Mask, tolerance: float, rounds: int) -> Floats:
     """The image [C, H, W] with the pixels that a mask [M, H, W] does not keep restored: [M, C, H, W]."""
     mean = image.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
     filled = np.empty((len(kept), *image.shape), np.float32)
-    threads = max(1, min(torch.get_num_threads(), len(kept)))
+    masks = iter(range(len(kept)))
 
-    def restore(part: slice) -> None:
-        _restore(space(*image.shape[1:]), image, mean, kept[part], filled[part], tolerance, rounds)
+    def work(_: int) -> None:
+        room = space(*image.shape[1:])
+        for number in masks:  # the next one that no thread has: cores may be busy with other things
+            _restore(room, image, mean, kept[number], filled[number], tolerance, rounds)
 
-    edges = np.linspace(0, len(kept), threads + 1).astype(int).tolist()
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(restore, map(slice, edges, edges[1:])))
+    threads = min(torch.get_num_threads(), len(kept))
+    with ThreadPoolExecutor(max(threads, 1)) as pool:
+        list(pool.map(work, range(threads)))
     return filled
 
 
@@ -49,7 +51,7 @@ INNER: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  
 
 
 def kernel(function: Function) -> Function:
-    """Compile, for other kernels alone."""
+    """Compile, for other kernels alone: called from Python it would crash."""
     compiled: Function = njit(**OPTIONS, **INNER)(function)
     return compiled
 
@@ -64,19 +66,17 @@ def entrance(function: Function) -> Function:
 
 
 class Space(NamedTuple):
-    """What one mask is restored in: a grid per level, each half the size of the one before, with a margin of zeros.
-
-    Of a coarse grid only the corner is used.
-    """
+    """What one mask is restored in: a stack of grids, each half the size of the one before, with margins of zeros."""
 
     rows: NDArray[np.int64]  # of each grid
     columns: NDArray[np.int64]
+    first: NDArray[np.int64]  # row of the stack at which a grid begins
     known: Floats  # [H, W] 1 where the pixel is kept
-    unknown: Floats  # [L, H, W] 1 where the pixel is to be found, or one of those that it stands for
-    held: Floats  # [L, H, W] weight of the known neighbours
-    step: Floats  # [L, H, W] 1 / weight of all neighbours; 0 where nothing is to be found
-    residual: Floats  # [L, H, W] what is asked of each grid
-    guess: Floats  # [L, H, W] its answer
+    unknown: Floats  # [stack, W] 1 where the pixel is to be found, or one of those that it stands for
+    held: Floats  # [stack, W] weight of the known neighbours
+    step: Floats  # [stack, W] 1 / weight of all neighbours; 0 where nothing is to be found
+    residual: Floats  # [stack, W] what is asked of each grid
+    guess: Floats  # [stack, W] its answer
     solution: Floats  # [H, W]
     direction: Floats  # [H, W]
     moved: Floats  # [H, W] the matrix times the direction
@@ -91,9 +91,15 @@ def space(height: int, width: int) -> Space:
     rows, columns = np.array(sizes).T.copy()
     plane = (height + 4, width + 4)  # one before the image; after it as many as make a coarse pixel, and one
     known, solution, direction, moved = np.zeros((4, *plane), np.float32)
-    unknown, held, step, residual, guess = np.zeros((5, len(sizes), *plane), np.float32)
+    first = np.cumsum(np.concatenate([[0], rows + 4]))
+    unknown, held, step, residual, guess = np.zeros((5, first[-1], plane[1]), np.float32)
     row = np.zeros(plane[1], np.float32)
-    return Space(rows, columns, known, unknown, held, step, residual, guess, solution, direction, moved, row)
+    return Space(rows, columns, first, known, unknown, held, step, residual, guess, solution, direction, moved, row)
+
+
+@kernel
+def _grid(s: Space, stack: Floats, level: int) -> Floats:
+    return stack[s.first[level] :]
 
 
 @kernel
@@ -111,14 +117,14 @@ def _around(pixels: Floats, r: int, c: int) -> np.float32:
 @kernel
 def _lay(s: Space, kept: Mask) -> None:
     """The grids of a mask [H, W]."""
-    _mark(s.known, s.unknown[0], kept)
-    _hold(s.held[0], s.known, s.unknown[0], s.rows[0], s.columns[0])
+    _mark(s.known, s.unknown, kept)
+    _hold(s.held, s.known, s.unknown, s.rows[0], s.columns[0])
     for level in range(len(s.rows)):
         rows, columns = s.rows[level], s.columns[level]
         if level > 0:
-            _coarsen(s.held[level], s.held[level - 1], np.inf, rows, columns)
-            _coarsen(s.unknown[level], s.unknown[level - 1], 1, rows, columns)
-        _weigh(s.step[level], s.unknown[level], s.held[level], rows, columns)
+            _coarsen(_grid(s, s.held, level), _grid(s, s.held, level - 1), np.inf, rows, columns)
+            _coarsen(_grid(s, s.unknown, level), _grid(s, s.unknown, level - 1), 1, rows, columns)
+        _weigh(_grid(s, s.step, level), _grid(s, s.unknown, level), _grid(s, s.held, level), rows, columns)
 
 
 @kernel
@@ -171,7 +177,8 @@ def _cycle(s: Space) -> np.float32:
 @kernel
 def _down(s: Space, level: int) -> None:
     """Smooth from nothing, row after row, and ask the coarser grid for what is left."""
-    guess, residual, step, row = s.guess[level], s.residual[level], s.step[level], s.row
+    guess, residual, step, row = _grid(s, s.guess, level), _grid(s, s.residual, level), _grid(s, s.step, level), s.row
+    coarse = _grid(s, s.residual, level + 1)
     _begin(guess, residual, step, 1, s.columns[level])
     for R in range(1, s.rows[level + 1] + 1):
         r = 2 * R - 1
@@ -181,7 +188,7 @@ def _down(s: Space, level: int) -> None:
             row[c] = _left(guess, step, r, c) + _left(guess, step, r + 1, c)
         row[s.columns[level] + 1] = 0  # an odd width ends in half a coarse pixel
         for C in range(1, s.columns[level + 1] + 1):
-            s.residual[level + 1, R, C] = row[2 * C - 1] + row[2 * C]
+            coarse[R, C] = row[2 * C - 1] + row[2 * C]
 
 
 @kernel
@@ -203,32 +210,38 @@ def _left(guess: Floats, step: Floats, r: int, c: int) -> np.float32:
 @kernel
 def _up(s: Space, level: int) -> np.float32:
     """Add the answer of the coarser grid, and smooth from the last row to the first."""
-    guess, step, rows, coarse = s.guess[level], s.step[level], s.rows[level], s.guess[level + 1]
-    power = NOTHING
-    _correct(guess, step, coarse, rows, s.columns[level + 1])
-    for r in range(rows, 0, -1):
-        _correct(guess, step, coarse, r - 1, s.columns[level + 1])
-        power += _smooth(s, level, r)
-    return power
+    guess, residual, step = _grid(s, s.guess, level), _grid(s, s.residual, level), _grid(s, s.step, level)
+    coarse, row, columns, power = _grid(s, s.guess, level + 1), s.row, s.columns[level], NOTHING
+    for R in range(s.rows[level + 1], 0, -1):
+        _spread(row, coarse, R, s.columns[level + 1])
+        _correct(guess, step, row, 2 * R, columns)
+        _correct(guess, step, row, 2 * R - 1, columns)
+        power += _smooth(guess, residual, step, row, 2 * R + 1, columns)
+        power += _smooth(guess, residual, step, row, 2 * R, columns)
+    return power + _smooth(guess, residual, step, row, 1, columns)
 
 
 @kernel
-def _correct(guess: Floats, step: Floats, coarse: Floats, r: int, columns: int) -> None:
+def _spread(row: Floats, coarse: Floats, R: int, columns: int) -> None:
     for C in range(1, columns + 1):
-        c, more = 2 * C - 1, coarse[(r + 1) // 2, C]
-        guess[r, c] += more if step[r, c] > 0 else NOTHING
-        guess[r, c + 1] += more if step[r, c + 1] > 0 else NOTHING
+        row[2 * C - 1] = coarse[R, C]
+        row[2 * C] = coarse[R, C]
 
 
 @kernel
-def _smooth(s: Space, level: int, r: int) -> np.float32:
+def _correct(guess: Floats, step: Floats, row: Floats, r: int, columns: int) -> None:
+    for c in range(1, columns + 1):
+        guess[r, c] += row[c] if step[r, c] > 0 else NOTHING
+
+
+@kernel
+def _smooth(guess: Floats, residual: Floats, step: Floats, row: Floats, r: int, columns: int) -> np.float32:
     """Every pixel of a row becomes what its neighbours ask for; told is the product with the residual."""
-    guess, residual, step, row = s.guess[level], s.residual[level], s.step[level], s.row
     power = NOTHING
-    for c in range(1, s.columns[level] + 1):
+    for c in range(1, columns + 1):
         row[c] = step[r, c] * (residual[r, c] + _around(guess, r, c))
         power += row[c] * residual[r, c]
-    for c in range(1, s.columns[level] + 1):
+    for c in range(1, columns + 1):
         guess[r, c] = row[c]
     return power
 
@@ -236,14 +249,15 @@ def _smooth(s: Space, level: int, r: int) -> np.float32:
 @kernel
 def _settle(s: Space, level: int) -> np.float32:
     """Nearly solve the coarsest grid: up and down as often as down and up."""
-    power = NOTHING
-    for r in range(1, s.rows[level] + 1):
-        for c in range(1, s.columns[level] + 1):
-            s.guess[level, r, c] = 0
+    guess, residual, step = _grid(s, s.guess, level), _grid(s, s.residual, level), _grid(s, s.step, level)
+    rows, columns, power = s.rows[level], s.columns[level], NOTHING
+    for r in range(1, rows + 1):
+        for c in range(1, columns + 1):
+            guess[r, c] = 0
     for sweep in range(2 * SWEEPS):
         power = NOTHING
-        for r in range(1, s.rows[level] + 1):
-            power += _smooth(s, level, r if sweep < SWEEPS else s.rows[level] + 1 - r)
+        for r in range(1, rows + 1):
+            power += _smooth(guess, residual, step, s.row, r if sweep < SWEEPS else rows + 1 - r, columns)
     return power
 
 
@@ -256,18 +270,18 @@ def _pose(s: Space) -> np.float32:
     rows, columns, square = s.rows[0], s.columns[0], NOTHING
     for r in range(1, rows + 1):
         for c in range(1, columns + 1):
-            s.residual[0, r, c] = s.unknown[0, r, c] * _around(s.solution, r, c)
-            square += s.residual[0, r, c] ** 2
+            s.residual[r, c] = s.unknown[r, c] * _around(s.solution, r, c)
+            square += s.residual[r, c] ** 2
     return square
 
 
 @kernel
 def _turn(s: Space, share: np.float32) -> np.float32:
     """The next direction, from the guess and the last one; told is its product with what it moves."""
-    direction, moved, step, product = s.direction, s.moved, s.step[0], NOTHING
-    _mix(direction, s.guess[0], share, 1, s.columns[0])
+    direction, moved, step, product = s.direction, s.moved, s.step, NOTHING
+    _mix(direction, s.guess, share, 1, s.columns[0])
     for r in range(1, s.rows[0] + 1):
-        _mix(direction, s.guess[0], share, r + 1, s.columns[0])
+        _mix(direction, s.guess, share, r + 1, s.columns[0])
         for c in range(1, s.columns[0] + 1):
             own = direction[r, c] / max(step[r, c], TINY)
             moved[r, c] = own - _around(direction, r, c) if step[r, c] > 0 else NOTHING
@@ -284,7 +298,7 @@ def _mix(direction: Floats, guess: Floats, share: np.float32, r: int, columns: i
 @kernel
 def _advance(s: Space, length: np.float32) -> np.float32:
     """Go along the direction; told is the square of the residual."""
-    residual, square = s.residual[0], NOTHING
+    residual, square = s.residual, NOTHING
     for r in range(1, s.rows[0] + 1):
         for c in range(1, s.columns[0] + 1):
             s.solution[r, c] += length * s.direction[r, c]
@@ -310,13 +324,12 @@ def _solve(s: Space, tolerance: float, rounds: int) -> None:
 
 @entrance
 def _restore(s: Space, image: Floats, mean: Floats, kept: Mask, filled: Floats, tolerance: float, rounds: int) -> None:
-    """All masks and channels, each by itself; as deviations from the mean, so that a flat image is restored at once."""
-    for mask in range(len(kept)):
-        _lay(s, kept[mask])
-        for channel in range(len(image)):
-            _read(s, image[channel], mean[channel])
-            _solve(s, tolerance, rounds)
-            _write(s, image[channel], mean[channel], filled[mask, channel])
+    """Every channel by itself; as deviations from its mean, so that a flat image is restored at once."""
+    _lay(s, kept)
+    for channel in range(len(image)):
+        _read(s, image[channel], mean[channel])
+        _solve(s, tolerance, rounds)
+        _write(s, image[channel], mean[channel], filled[channel])
 
 
 @kernel
