@@ -82,8 +82,10 @@ def test_a_run_that_is_killed_at_an_address_goes_on_where_it_was(s3_url, tmp_pat
     assert list(scores(s3_url).values()) == list(scores(tmp_path / "out").values())
 
 
-def test_workers_of_their_own_write_to_an_address_too(s3_url, tmp_path):
-    arguments = [sys.executable, "-m", "xaibench", *options(s3_url, "--json", "--engine", "processes")]
+@pytest.mark.parametrize("engine", ["processes", pytest.param("ray(workers=2)", marks=pytest.mark.slow)])
+def test_workers_of_their_own_write_to_an_address_too(s3_url, tmp_path, engine):
+    pytest.importorskip(engine.partition("(")[0] if "ray" in engine else "sys")
+    arguments = [sys.executable, "-m", "xaibench", *options(s3_url, "--json", "--engine", engine)]
     ended = subprocess.run(arguments, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert not any(cell["cached"] for cell in json.loads(ended.stdout)["cells"])
