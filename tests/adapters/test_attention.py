@@ -11,7 +11,7 @@ from xaibench.contracts import Batch
 from xaibench.errors import UsageError
 from xaibench.guard import Guard
 from xaibench.isolation import isolated_randomness
-from xaibench_adapters.attention import AttentionGradient, AttentionRollout
+from xaibench_adapters.attention import AttentionGradient, AttentionRollout, _as_heatmaps
 from xaibench_adapters.spatial_attention import HMCAttention
 from xaibench_models.hmc import HMCNet
 
@@ -29,6 +29,7 @@ def transformer():
         network = VisionTransformer(32, 16, 3, 2, 16, 32, num_classes=3)
         for parameter in network.parameters():
             nn.init.normal_(parameter, std=0.4)
+        network.heads.head.weight.data *= 30  # or what one layer does to another would be lost in rounding
     return network.eval().requires_grad_(False)
 
 
@@ -103,6 +104,15 @@ def test_heads_can_be_fused_by_their_extremes_and_the_weakest_left_out(transform
         for options in ({}, {"heads": "max"}, {"heads": "min"}, {"discard": 0.9})
     )
     assert not any(torch.equal(mean, other) for other in (most, least, strong))
+    two = torch.tensor([[[[0.1, 0.9]], [[0.7, 0.3]]]])
+    assert AttentionRollout(heads="max").fused(two).tolist() == [[[pytest.approx(0.7), pytest.approx(0.9)]]]
+    assert AttentionRollout(heads="min").fused(two).tolist() == [[[pytest.approx(0.1), pytest.approx(0.3)]]]
+
+
+def test_without_a_class_token_the_mean_token_is_followed():
+    weights = torch.tensor([[0.4, 0.3, 0.2, 0.1], [1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]])[None]
+    maps = _as_heatmaps(weights, batch_of(torch.zeros(1, 3, 2, 2), [0]))
+    torch.testing.assert_close(maps, torch.tensor([[[1.4, 0.3], [1.2, 1.1]]]) / 4)
 
 
 def test_discarding_leaves_the_strongest_of_each_layer():
@@ -170,6 +180,19 @@ def test_attention_paid_to_places_by_hand():
     image = torch.tensor([[[[1.0, 0.0], [0.0, 1.0]]]])
     maps = HMCAttention().explain(TorchClassifier(HandNet(), CLASSES, None), batch_of(image, [0]))
     # Of 3 + 1 + 1 + 3 = 8.
+    torch.testing.assert_close(maps, torch.tensor([[[0.375, 0.125], [0.125, 0.375]]]))
+
+
+class CrossNet(HandNet):
+    """What asks is black; what is asked is the image."""
+
+    def forward(self, images):
+        return self.head(self.look(torch.zeros_like(images), images).mean(dim=(2, 3)))
+
+
+def test_of_two_different_maps_the_one_that_is_attended_to_is_shown():
+    image = torch.tensor([[[[1.0, 0.0], [0.0, 1.0]]]])
+    maps = HMCAttention().explain(TorchClassifier(CrossNet(), CLASSES, None), batch_of(image, [0]))
     torch.testing.assert_close(maps, torch.tensor([[[0.375, 0.125], [0.125, 0.375]]]))
 
 

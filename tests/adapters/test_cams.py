@@ -282,3 +282,9 @@ def test_tokens_are_laid_out_in_the_proportions_of_the_image(tokens, size, expec
 def test_tokens_that_fill_no_grid_are_refused():
     with pytest.raises(UsageError, match="layer put out 19 tokens, which fill no grid"):
         token_grid("layer", 19, (32, 32))
+
+
+def test_xgradcam_divides_by_a_sum_in_which_activations_below_zero_count_as_such():
+    activations, gradients = torch.tensor([[[[3.0, -1.0]]]]), torch.tensor([[[[1.0, 2.0]]]])
+    # (3 - 2) / (3 - 1) = 1/2.
+    assert XGradCAM().weigh(activations, gradients).tolist() == [[[[1.5, -0.5]]]]

@@ -51,3 +51,13 @@ def test_parameters_that_cannot_be_are_refused():
 def test_quickshift_breaks_ties_at_random_and_the_card_says_so():
     assert FeatureAblation(segmentation="quickshift").card.stochastic
     assert not FeatureAblation().card.stochastic
+
+
+def test_noise_is_drawn_and_the_card_says_so():
+    assert FeatureAblation(infill="noise").card.stochastic
+
+
+def test_compactness_reaches_the_segmentation(classifier, make_batch, channels):
+    batch = make_batch(1, channels)
+    loose, square = (FeatureAblation(compactness=c, segments=20).explain(classifier, batch) for c in (0.01, 100.0))
+    assert not torch.equal(loose, square)

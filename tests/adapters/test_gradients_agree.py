@@ -1,6 +1,7 @@
 """Gradient methods against captum's, which is fed the same noise and the same blank images."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -296,3 +297,11 @@ def test_rules_for_relus_by_hand(batch, part, explainer, pixels, expected):
     object.__setattr__(one, "targets", torch.tensor([0]))
     maps = explainer.explain(TorchClassifier(OneRelu(), ("a", "b"), None), one)
     np.testing.assert_allclose(maps[0], expected, atol=1e-6)
+
+
+def test_noise_is_a_share_of_the_images_own_range(batch):
+    def spread(images):
+        drawn = noisy(replace(batch, images=images), "x", 0, 0, 0.1)
+        return drawn - images[0]
+
+    torch.testing.assert_close(spread(batch.images / 2 + 0.25), spread(batch.images) / 2, rtol=1e-3, atol=1e-6)

@@ -156,3 +156,24 @@ def test_what_hooks_on_modules_cannot_share_is_refused(network, said):
 def test_rules_that_do_not_exist_are_refused():
     with pytest.raises(UsageError, match="composite is 'gamma'; there are epsilon-plus-flat"):
         LRP(composite="gamma")
+
+
+class Reversed(nn.Module):
+    """Batch normalisation before the convolution that is named before it: merging computes something else."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)
+        self.rest = nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+        self.bn.running_var.fill_(0.04)
+        self.eval().requires_grad_(False)
+
+    def forward(self, images):
+        return self.rest(self.conv(self.bn(images)))
+
+
+def test_a_network_that_merging_would_make_another_one_is_refused():
+    torch.manual_seed(3)
+    classifier = TorchClassifier(Reversed(), ("a", "b"), None)
+    with pytest.raises(UsageError, match="in the order they are named, and then computes other logits"):
+        LRP().explain(classifier, batch_of(torch.rand(1, 3, 8, 8), [0]))

@@ -137,3 +137,16 @@ def test_sizes_that_are_none_are_refused():
 def test_with_noise_the_card_says_stochastic():
     assert Occlusion(infill="noise").card.stochastic
     assert not Occlusion().card.stochastic
+
+
+def test_a_window_that_is_cut_at_the_border_counts_by_what_is_left_of_it():
+    # Windows of 2 at 0, 1, ... and of 4 at 0, 2, 4 on a side of five: the last reaches over. All pixels weigh the same.
+    maps = explain(SlidingWindow(windows="4", infill="black"), Linear(torch.ones(5, 5)), torch.ones(1, 1, 5, 5))
+    torch.testing.assert_close(maps, torch.ones(1, 5, 5))
+
+
+def test_no_pixel_is_left_out_where_the_window_is_in_pixels_and_the_stride_a_share():
+    weights = torch.arange(256.0).reshape(16, 16)
+    maps = explain(Occlusion(window=4, stride=0.5, infill="black"), Linear(weights), torch.ones(1, 1, 16, 16))
+    tiles = weights.reshape(4, 4, 4, 4).sum(dim=(1, 3))
+    torch.testing.assert_close(maps[0], tiles.repeat_interleave(4, 0).repeat_interleave(4, 1))

@@ -5,6 +5,7 @@ from torch import nn
 from xaibench.classifier import TorchClassifier
 from xaibench.contracts import Batch
 from xaibench.errors import UsageError
+from xaibench_adapters.deeplift import DeepLift
 from xaibench_adapters.path_gradients import IntegratedGradients
 from xaibench_adapters.pixel_gradients import InputXGradient, Saliency
 
@@ -119,3 +120,9 @@ def test_a_network_that_wants_channels_first_gets_them():
     for _ in range(2):
         torch.testing.assert_close(Saliency().explain(classifier, batch), leaf.grad.abs().amax(dim=1))
     assert classifier.counters.forward == 6  # one attempt more, once
+
+
+def test_what_starts_from_another_image_does_not_promise_the_gain_over_black():
+    for explainer in (IntegratedGradients, DeepLift):
+        assert explainer().card.additive
+        assert not explainer(shade=0.5).card.additive

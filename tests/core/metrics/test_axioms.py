@@ -125,3 +125,8 @@ def test_a_patch_for_every_pixel_is_the_finest_grid(make_case):
 def test_parameters_that_cannot_be_are_refused(wrong):
     with pytest.raises(UsageError, match="give at least one patch per side"):
         NonSensitivity(**wrong)
+
+
+def test_to_a_network_that_sees_nothing_no_patch_matters(make_case):
+    case = case_of(make_case, PICTURE, quarters((1, 1)), linear(np.zeros((4, 4))))
+    assert NonSensitivity(grid=2).score(case) == pytest.approx([1 / 4])

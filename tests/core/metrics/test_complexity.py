@@ -133,3 +133,9 @@ def test_they_agree_with_their_slow_twins(random_case):
     ]
     for metric, twin in twins:
         np.testing.assert_allclose(metric.score(case), twin, rtol=1e-9)
+
+
+def test_a_picture_and_its_mirror_image_have_files_of_one_size(make_case):
+    heatmaps = np.random.default_rng(1).random((6, 16, 12)) ** 3
+    sizes = [[one(FileSize(), make_case, side) for side in (heatmap, heatmap[:, ::-1])] for heatmap in heatmaps]
+    assert all(first == second for first, second in sizes)

@@ -157,3 +157,8 @@ def test_average_precision_stays_exact_where_a_large_image_is_one_tie(make_case)
     mask[100, 7] = True
     expected = sum(1 / place for place in range(1, 65537)) / 65536
     assert one(AUPRC(), make_case, np.ones((256, 256)), mask) == pytest.approx(expected, rel=1e-9)
+
+
+def test_top_k_looks_at_the_nearest_number_of_pixels(make_case):
+    # 30 % of six pixels are 1.8: two, of which one is lesion.
+    assert one(TopK(share=0.3), make_case, HEATMAP, MASK) == 1 / 2

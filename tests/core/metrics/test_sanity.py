@@ -126,3 +126,13 @@ def test_only_the_cheap_ones_are_in_the_default_run():
         "mprt",
         "class-sensitivity",
     ]
+
+
+def test_the_gates_are_where_half_of_the_variance_of_the_ranks_has_outlived_the_network():
+    gates = {one.card.name: one.card.gate for one in (MPRT, MPRTSSIM, DataRandomisation, ClassSensitivity)}
+    assert gates == {
+        "mprt": pytest.approx(math.sqrt(1 / 2)),
+        "data-randomisation": pytest.approx(math.sqrt(1 / 2)),
+        "mprt-ssim": None,
+        "class-sensitivity": None,
+    }

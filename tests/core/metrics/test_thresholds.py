@@ -113,3 +113,8 @@ def test_the_best_is_marked_as_an_oracle_that_claims_nothing():
     assert IoUBest.card.summary.startswith("Oracle")
     assert not IoUBest.card.claims_quality
     assert IoUBest.card.curve == THRESHOLDS == tuple(np.round(np.arange(0.05, 0.96, 0.05), 2))
+
+
+def test_the_standard_deviation_is_that_of_all_pixels_and_not_of_a_sample(make_case):
+    # Mean .38, deviation .467: from .847 on two pixels are in. A sample's deviation, .522, would leave the .9 out.
+    assert one(IoUDynamic(method="mean-sd"), make_case, [[0, 0, 0, 0.9, 1.0]], [[0, 0, 0, 1, 1]]) == 1

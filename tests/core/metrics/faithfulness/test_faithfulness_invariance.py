@@ -133,3 +133,12 @@ def test_another_gate_is_another_question(kit, case):
     before = case.classifier.counters.forward
     deletion.score(dataclasses.replace(case, masks=~case.masks))
     assert case.classifier.counters.forward == 2 * before
+
+
+def test_another_region_is_another_question(kit, case):
+    """Likewise for a network gated by a marker."""
+    deletion, marked = OURS["deletion"].load()(steps=8), dataclasses.replace(case, regions={"marker": case.masks})
+    deletion.score(marked)
+    before = case.classifier.counters.forward
+    deletion.score(dataclasses.replace(marked, regions={"marker": ~case.masks}))
+    assert case.classifier.counters.forward == 2 * before

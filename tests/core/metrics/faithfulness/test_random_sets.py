@@ -7,6 +7,7 @@ import torch
 from xaibench.errors import UsageError
 from xaibench.infills import infill
 from xaibench.metrics.additivity import FaithfulnessCorrelation, FaithfulnessEstimate, Infidelity, SensitivityN
+from xaibench.metrics.responses import read
 from xaibench.metrics.subsets import correlation, random_sets, squares
 
 ADDITIVE = (FaithfulnessCorrelation, FaithfulnessEstimate, SensitivityN, Infidelity)
@@ -198,3 +199,26 @@ def test_faithfulness_estimate_of_single_pixels_is_that_of_quantus(kit):
 def test_what_cannot_be_is_refused(metric, params, message):
     with pytest.raises(UsageError, match=message):
         metric(**params)
+
+
+def test_squares_of_every_size_between_the_bounds_are_drawn():
+    sides = {int(one.sum() ** 0.5) for one in squares((32, 48), 200, 0).chosen}
+    assert sides == set(range(32 // 16, 32 // 4 + 1))
+
+
+def test_losses_that_differ_by_rounding_are_no_losses():
+    assert np.isnan(correlation(np.arange(3.0), np.array([1.0, 1.0 + 2e-7, 1.0 + 4e-7])))
+    assert correlation(np.arange(3.0), np.array([1.0, 1.0 + 2e-5, 1.0 + 4e-5])) == pytest.approx(1)
+
+
+def test_sets_are_the_share_of_the_patches_that_was_asked_for():
+    assert set(FaithfulnessCorrelation().sets((32, 32), 0).chosen.sum(axis=1)) == {51}  # a fifth of 16 x 16
+    assert set(FaithfulnessCorrelation(share=0.5, cells=4).sets((32, 32), 0).chosen.sum(axis=1)) == {8}
+
+
+def test_outputs_of_three_classes_by_hand():
+    logits = np.log([[1.0, 2.0, 5.0]])
+    assert read(logits, 2, "probability") == pytest.approx([5 / 8])
+    assert read(logits, 2, "log-odds") == pytest.approx([np.log(5 / 3)])
+    assert read(logits, 2, "logit") == pytest.approx([np.log(5)])
+    assert read(np.array([[1.0, 1.0, 0.0]]), 1, "accuracy") == pytest.approx([1 / 2])

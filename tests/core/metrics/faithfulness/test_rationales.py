@@ -77,3 +77,11 @@ def test_the_drop_is_relative_to_the_confidence_there_was_and_that_of_pytorch_gr
     )  # fmt: skip
     np.testing.assert_allclose(theirs, [0.4 - 0.2], rtol=1e-5)
     np.testing.assert_allclose(AverageDrop().score(case), [(0.4 - 0.2) / 0.4], rtol=1e-5)
+
+
+def test_a_rationale_may_be_the_whole_image(kit):
+    case = linear(kit)
+    np.testing.assert_allclose(Sufficiency(percentages="100", output="logit").score(case).values, [0], atol=1e-6)
+    np.testing.assert_allclose(
+        Comprehensiveness(percentages="100", output="logit", infill="black").score(case).values, [8 + 4 + 2 + 1]
+    )
