@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from xaibench.engines.seat import GRACE_SECONDS
+
 pytestmark = pytest.mark.timeout(600)  # they start many processes, which a busy machine takes its time for
 ENGINE = "processes(workers=2,images=32)"
 
@@ -148,6 +150,24 @@ def test_a_driver_that_is_ended_takes_its_workers_along_and_loses_nothing(place,
     assert bench.answer(ENGINE, explainers="Gradient,Noise", metrics="iou,energy")["exit_code"] == 0
     assert {path: bench.shards().get(path) for path in finished} == finished, "finished work was done again"
     assert {labels: bench.scores().get(labels) for labels in calm.scores()} == calm.scores()
+
+
+def test_after_the_grace_period_a_worker_that_ignores_the_end_is_ended_too(place):
+    """Slurm sends SIGTERM, waits for a while, and kills: by then we must have gone, with a record."""
+    bench = place("grace")
+    trace = bench.out.with_name("hanging")
+    process = bench.start("processes(workers=1)", explainers=f'Faulty(how=hang,trace="{trace}")', more=["--limit", "8"])
+    deadline = time.monotonic() + 120
+    while not trace.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)  # from the trace to the deafness
+    workers, sent = bench.workers_of(process.pid), time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert time.monotonic() - sent > 0.9 * GRACE_SECONDS, "it was given time to write down what it had"
+    assert bench.gone_within(5, workers)
+    assert bench.last_run()["status"] == "interrupted"
 
 
 @pytest.mark.slow
