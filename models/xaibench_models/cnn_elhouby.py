@@ -52,7 +52,8 @@ class CnnElHouby(TrainedModel):
 
     card = ModelCard(
         name="cnn-elhouby",
-        summary="three convolutions, four poolings, four linear layers; with He's initialisation",
+        summary="three convolutions, four poolings, four linear layers; with He's initialisation; "
+        "takes pixels in [0, 1] as they are",
         paper="Balve, Hendrix: Interpretable breast cancer classification using CNNs on mammographic images, "
         "after El Houby, Yassin: Malignant and nonmalignant classification of breast lesions in mammograms using "
         "convolutional neural networks, 2021",

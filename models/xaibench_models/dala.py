@@ -12,6 +12,7 @@ from torch import nn
 
 from xaibench.contracts import ModelCard
 from xaibench.errors import UsageError
+from xaibench_models.preprocessing import PREPARED
 from xaibench_models.resnet import STAGES, Bottleneck, ResNet, resnet50
 from xaibench_models.trained import TrainedModel, deepest
 
@@ -77,7 +78,7 @@ class DALAResNet50(TrainedModel):
 
     card = ModelCard(
         name="dala-resnet50",
-        summary="ResNet-50 with channel attention at its fourth stage and two activated linear layers",
+        summary=f"ResNet-50 with channel attention at its fourth stage and two activated linear layers; {PREPARED}",
         paper="Breast Cancer Classification with Enhanced Interpretability: DALAResNet50 and DT Grad-CAM "
         "(arXiv:2308.13150)",
     )

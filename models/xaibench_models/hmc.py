@@ -115,6 +115,7 @@ PAPER = (
     "HMC-net: a ResNet fused hierarchical multi-scale cross-attention architecture for mammographic breast malignancy "
     "recognition incorporating explainable AI"
 )
+PREPARED = "takes pixels in [0, 1] and brings them to [-1, 1]"
 PROVIDED = frozenset({"gradients", "cam_layer", "attention"})
 
 
@@ -126,7 +127,7 @@ class HMC(TrainedModel):
 
     card = ModelCard(
         name="hmc",
-        summary="HMC-Net: ResNet-50 with hierarchical self-attention and multi-scale cross-attention",
+        summary=f"HMC-Net: ResNet-50 with hierarchical self-attention and multi-scale cross-attention; {PREPARED}",
         paper=PAPER,
         provides=PROVIDED,
     )
@@ -162,7 +163,7 @@ class HMCHierarchical(HMC):
 
     card = ModelCard(
         name="hmc-hierarchical",
-        summary="HMC-Net without cross-attention: the paper's ablation",
+        summary=f"HMC-Net without cross-attention: the paper's ablation; {PREPARED}",
         paper=PAPER,
         provides=PROVIDED,
     )
@@ -172,5 +173,9 @@ class HMCHierarchical(HMC):
 class HMCMultiscale(HMC):
     """Its ablation with the cross-attention of the last two stages alone."""
 
-    card = ModelCard(name="hmc-multiscale", summary="HMC-Net without self-attention: the paper's ablation", paper=PAPER)
+    card = ModelCard(
+        name="hmc-multiscale",
+        summary=f"HMC-Net without self-attention: the paper's ablation; {PREPARED}",
+        paper=PAPER,
+    )
     hierarchical = False

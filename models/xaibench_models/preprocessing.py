@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SD = (0.229, 0.224, 0.225)
+PREPARED = "takes pixels in [0, 1] and normalises them as ImageNet's"  # for cards
 
 
 class Preprocessing(nn.Module):

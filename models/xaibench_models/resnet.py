@@ -8,7 +8,7 @@ from torch import nn
 from torchvision.models import resnet  # type: ignore[import-untyped]
 
 from xaibench.contracts import ModelCard
-from xaibench_models.preprocessing import Preprocessing
+from xaibench_models.preprocessing import PREPARED, Preprocessing
 from xaibench_models.trained import TrainedModel, deepest
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class _TrainedResNet(TrainedModel):
 class ResNet18(_TrainedResNet):
     """The smallest ResNet."""
 
-    card = ModelCard(name="resnet18", summary="ResNet-18", paper=PAPER, licence="BSD-3-Clause")
+    card = ModelCard(name="resnet18", summary=f"ResNet-18; {PREPARED}", paper=PAPER, licence="BSD-3-Clause")
     imagenet = "ResNet18_Weights.IMAGENET1K_V1"
 
     def network(self, task: Task) -> nn.Module:
@@ -108,7 +108,7 @@ class ResNet18(_TrainedResNet):
 class ResNet34(_TrainedResNet):
     """The deepest ResNet of plain blocks."""
 
-    card = ModelCard(name="resnet34", summary="ResNet-34", paper=PAPER, licence="BSD-3-Clause")
+    card = ModelCard(name="resnet34", summary=f"ResNet-34; {PREPARED}", paper=PAPER, licence="BSD-3-Clause")
     imagenet = "ResNet34_Weights.IMAGENET1K_V1"
 
     def network(self, task: Task) -> nn.Module:
@@ -119,7 +119,7 @@ class ResNet34(_TrainedResNet):
 class ResNet50(_TrainedResNet):
     """The usual backbone in breast imaging."""
 
-    card = ModelCard(name="resnet50", summary="ResNet-50", paper=PAPER, licence="BSD-3-Clause")
+    card = ModelCard(name="resnet50", summary=f"ResNet-50; {PREPARED}", paper=PAPER, licence="BSD-3-Clause")
     imagenet = "ResNet50_Weights.IMAGENET1K_V2"
 
     def network(self, task: Task) -> nn.Module:

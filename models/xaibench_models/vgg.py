@@ -8,7 +8,7 @@ from torch import nn
 from torchvision.models import vgg  # type: ignore[import-untyped]
 
 from xaibench.contracts import ModelCard
-from xaibench_models.preprocessing import Preprocessing
+from xaibench_models.preprocessing import PREPARED, Preprocessing
 from xaibench_models.trained import TrainedModel, deepest
 
 if TYPE_CHECKING:
@@ -59,12 +59,12 @@ class _TrainedVGG(TrainedModel):
 class VGG16(_TrainedVGG):
     """Thirteen convolutions."""
 
-    card = ModelCard(name="vgg16", summary="VGG-16", paper=PAPER, licence="BSD-3-Clause")
+    card = ModelCard(name="vgg16", summary=f"VGG-16; {PREPARED}", paper=PAPER, licence="BSD-3-Clause")
     imagenet, letter = "VGG16_Weights.IMAGENET1K_V1", "D"
 
 
 class VGG19(_TrainedVGG):
     """Sixteen convolutions."""
 
-    card = ModelCard(name="vgg19", summary="VGG-19", paper=PAPER, licence="BSD-3-Clause")
+    card = ModelCard(name="vgg19", summary=f"VGG-19; {PREPARED}", paper=PAPER, licence="BSD-3-Clause")
     imagenet, letter = "VGG19_Weights.IMAGENET1K_V1", "E"

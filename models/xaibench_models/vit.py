@@ -10,7 +10,7 @@ from torchvision.models import vision_transformer  # type: ignore[import-untyped
 
 from xaibench.contracts import ModelCard
 from xaibench.errors import UsageError
-from xaibench_models.preprocessing import Preprocessing
+from xaibench_models.preprocessing import PREPARED, Preprocessing
 from xaibench_models.trained import TrainedModel
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class ViT(TrainedModel):
 
     card = ModelCard(
         name="vit",
-        summary="Vision Transformer, ViT-B/16",
+        summary=f"Vision Transformer, ViT-B/16; {PREPARED}",
         paper="Dosovitskiy et al.: An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale, "
         "ICLR 2021",
         licence="BSD-3-Clause",

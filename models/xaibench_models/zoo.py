@@ -16,7 +16,7 @@ from xaibench.contracts import ModelCard
 from xaibench.errors import UsageError
 from xaibench.isolation import isolated_randomness
 from xaibench.registry import did_you_mean
-from xaibench_models.preprocessing import Preprocessing
+from xaibench_models.preprocessing import PREPARED, Preprocessing
 from xaibench_models.trained import TrainedModel
 
 if TYPE_CHECKING:
@@ -71,7 +71,9 @@ class _FromZoo(TrainedModel):
 class Torchvision(_FromZoo):
     """`torchvision:densenet121`. `layer`: what CAM methods weigh; by default the last grid of at least 7x7."""
 
-    card = ModelCard(name="torchvision", summary="any classifier of torchvision", licence="BSD-3-Clause", default=False)
+    card = ModelCard(
+        name="torchvision", summary=f"any classifier of torchvision; {PREPARED}", licence="BSD-3-Clause", default=False
+    )
     fresh = HEADS
 
     def __init__(
@@ -113,7 +115,10 @@ class Timm(_FromZoo):
     """`timm:convnext_tiny`. `layer`: what CAM methods weigh; by default the last grid of at least 7x7."""
 
     card = ModelCard(
-        name="timm", summary="any network of timm (xaibench[timm])", licence="of the network", default=False
+        name="timm",
+        summary="any network of timm (xaibench[timm]); normalises pixels as it was made for",
+        licence="of the network",
+        default=False,
     )
 
     def __init__(

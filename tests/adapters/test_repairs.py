@@ -151,6 +151,23 @@ def test_guided_backprop_sees_relus_that_are_functions_where_captums_gives_plain
     assert (maps - plain).abs().max() > 0.1 * plain.max()
 
 
+class InPlace(Functional):
+    """ReLUs of which nobody takes the answer: they change their input."""
+
+    def forward(self, images):
+        maps = self.first(images)
+        F.relu(maps, inplace=True)
+        maps = self.second(maps)
+        torch.relu_(maps)
+        return self.head(maps.mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize("explainer", [GuidedBackprop(), DeepLift()])
+def test_relus_whose_answer_nobody_takes_are_relus_too(explainer, batch):
+    maps = [explainer.explain(TorchClassifier(net(), CLASSES, None), batch) for net in (InPlace, Functional)]
+    torch.testing.assert_close(*maps)
+
+
 def test_deeplift_sees_activations_that_are_functions_where_captums_does_not(batch):
     network = Functional()
     bare = attr.DeepLift(network).attribute(batch.images.clone().requires_grad_(), target=batch.targets)

@@ -17,6 +17,7 @@ from xaibench_adapters.coalitions import balanced, coin_flips, opposite_pairs
 from xaibench_adapters.kernel_shap import KernelShap
 from xaibench_adapters.lime_package import LimePackage
 from xaibench_adapters.lime_surrogate import Lime, ridge
+from xaibench_adapters.probing import Probe
 from xaibench_adapters.shap_package import KernelShapPackage, PartitionShap
 from xaibench_adapters.shapley_fit import _curve, _values_of_curve
 from xaibench_adapters.superpixels import segment_means
@@ -353,3 +354,10 @@ def test_a_segment_is_hidden_behind_its_mean():
 def test_parameters_that_cannot_be_are_refused(factory, given, message):
     with pytest.raises(UsageError, match=message):
         factory(**given)
+
+
+def test_an_answer_that_was_none_is_not_forgotten_for_later_ones(classifier):
+    probe = Probe(classifier, 0, "logit")
+    for answer in (torch.tensor([[1.0, torch.nan, 0.0]]), torch.tensor([[2.0, 1.0, 0.0]])):
+        probe.note(answer)
+    assert np.isnan(probe.judged(np.ones((2, 2), dtype=np.float32))).all()

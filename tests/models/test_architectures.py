@@ -111,6 +111,12 @@ def test_its_cam_layer_exists_and_is_spatial(reference):
     assert len(kept[-1]) == 2
 
 
+def test_its_card_names_its_paper_and_what_it_makes_of_pixels(reference):
+    card = create("models", reference).card
+    assert "pixels" in card["summary"]
+    assert card["paper"] or reference in EXAMPLES
+
+
 @pytest.mark.parametrize(
     ("reference", "count"),
     [
