@@ -43,10 +43,25 @@ def ranking(heatmap: Floats, seed: int, labels: Labels | None = None) -> Labels:
     """The place [H, W] of each pixel's piece in the order of removal: 0 is the most relevant."""
     worth = heatmap.ravel() if labels is None else _means(heatmap, labels)
     order = np.random.default_rng(derive("ties", seed)).permutation(len(worth))
-    order = order[np.argsort(-worth[order], kind="stable")]
+    order = order[_stable_order(0 - worth[order])]
     ranks = np.empty(len(worth), dtype=np.int32)
     ranks[order] = np.arange(len(worth), dtype=np.int32)
     return (ranks if labels is None else ranks[labels]).reshape(heatmap.shape)
+
+
+def _stable_order(values: Scores | Floats) -> Counts:
+    """From the smallest on, the first of equals first.
+
+    Single precision is sorted as whole numbers with the place in their lower half: that takes half the time of a
+    stable sort, and no two are equal.
+    """
+    if values.dtype != np.float32:
+        return np.argsort(values, kind="stable")
+    bits = values.view(np.int32)
+    keys = np.where(bits < 0, bits ^ np.int32(0x7FFFFFFF), bits).astype(np.int64) << 32
+    keys |= np.arange(len(keys))
+    keys.sort()
+    return keys & 0xFFFFFFFF
 
 
 def _means(heatmap: Floats, labels: Labels) -> Scores:
@@ -102,7 +117,8 @@ class Removal:
 
 
 def _masks(places: torch.Tensor, numbers: Counts) -> torch.Tensor:
-    cut = torch.from_numpy(numbers).to(places.device)[:, None, None]
+    """Places and numbers of the same type: comparing others would convert every pixel."""
+    cut = torch.from_numpy(numbers).to(places.device, places.dtype)[:, None, None]
     return torch.where(cut > 0, places >= cut, places < -cut)
 
 

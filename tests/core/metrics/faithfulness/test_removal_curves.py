@@ -7,7 +7,7 @@ import torch
 from xaibench.errors import UsageError
 from xaibench.infills import infill
 from xaibench.metrics.deletion import Deletion, Insertion
-from xaibench.metrics.removal import grid, ranking
+from xaibench.metrics.removal import _stable_order, grid, ranking
 
 WEIGHTS = [[[8, 4, 2, 1]]]
 MAP = [[0.9, 0.5, 0.7, 0.1]]
@@ -99,6 +99,21 @@ def test_a_tie_is_broken_in_the_same_way_for_the_same_seed_and_not_for_another()
     flat = np.ones((6, 6), dtype=np.float32)
     assert np.array_equal(ranking(flat, 3), ranking(flat, 3))
     assert not np.array_equal(ranking(flat, 3), ranking(flat, 4))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_relevance_is_put_in_order_with_the_first_of_equals_first(kind):
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(size=500), rng.integers(-3, 4, 500) / 4, [1e-42, -1e-42, 1e30, -1e30, 0]])
+    values = rng.permutation(values.astype(kind))
+    np.testing.assert_array_equal(_stable_order(values), sorted(range(len(values)), key=lambda place: values[place]))
+
+
+def test_minus_zero_is_tied_with_zero():
+    """Else a map that is zero nearly everywhere would be put in order by the sign of its zeros."""
+    np.testing.assert_array_equal(
+        ranking(np.float32([[0.0, -0.0, 0.0, -0.0]]), 3), ranking(np.zeros((1, 4), np.float32), 3)
+    )
 
 
 def test_a_saturated_network_falls_only_at_the_end_whatever_the_map(kit):
