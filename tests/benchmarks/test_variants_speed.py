@@ -5,7 +5,7 @@ their absolute gradient. What is timed of ours is a whole `run` that adds the me
 maps of all variants, storing them, reading and scoring them. The plain maps are there already, as Quantus is handed
 its own; of the randomised networks Quantus explains the network as it was once more, which counts as one of its.
 Both the clock's and the processor's seconds are told: on a machine that others use, the latter say more.
-`XAIBENCH_SPEED_LAYERS` and `XAIBENCH_SPEED_DRAWS` make it larger or smaller.
+`XAIBENCH_SPEED_LAYERS`, `XAIBENCH_SPEED_DRAWS` and `XAIBENCH_SPEED_ROUNDS` make it larger or smaller.
 """
 
 import os
@@ -32,7 +32,8 @@ with warnings.catch_warnings():
 
 MODEL = f"{Path(__file__).with_name('untrained.py')}:ResNet18"
 TASK = "phantom(size=224, train=8, val=8, test=16)"
-IMAGES, ROUNDS = 8, 3
+IMAGES = 8
+ROUNDS = int(os.environ.get("XAIBENCH_SPEED_ROUNDS", "3"))
 LAYERS = int(os.environ.get("XAIBENCH_SPEED_LAYERS", "41"))  # a resnet18 has 41
 DRAWS = int(os.environ.get("XAIBENCH_SPEED_DRAWS", "10"))
 
