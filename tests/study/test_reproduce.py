@@ -111,19 +111,26 @@ def test_a_question_whose_runs_are_missing_says_so(tmp_path):
     assert not any(one.grids for one in found)
 
 
-def test_questions_are_answered_by_the_sign_of_the_interval(score, done):
+@pytest.mark.parametrize(("said", "able"), [((0, 1, 2) * 8, True), ((0,) * 24, False)])
+def test_questions_are_answered_by_the_sign_of_the_interval_if_the_network_knows_something(
+    score, done, prediction, said, able
+):
     """Grad-CAM is above the blob on every film, and as often above as below the prior."""
     values = {"gradcam": (0.5, 0.6, 0.5, 0.6), "centre": (0.1, 0.2, 0.1, 0.2), "tissue-prior": (0.7, 0.4, 0.7, 0.4)}
     part = done([score(name, "iou-matched", each, model="hmc") for name, each in values.items()])
-    (answer, *_) = [ask({"hmc": {"maps": part}}) for ask in ANSWERS]
+    family = done([prediction((0, 1, 2) * 8, said, model="hmc")])
+    (answer, *_) = [ask({"hmc": {"maps": part, "family": family}}) for ask in ANSWERS]
     (grid,) = answer.grids
-    ((name, network, metric, own, blob, prior, reading),) = grid.rows
-    assert (name, network, metric) == ("MIAS films (HMC-Net)", "-", "iou-matched")  # no answers of the network
+    ((name, network, metric, empty, own, blob, prior, reading),) = grid.rows
+    assert (name, metric, empty) == ("MIAS films (HMC-Net)", "iou-matched", "0 of 4")
+    assert network.startswith("1.000 " if able else "0.333 ")
     assert own.startswith("0.550 ")
     assert blob.startswith("0.400 ")
     assert prior.startswith("0.000 ")
     assert reading == "better than the blob, not clearly different from the prior"
-    assert answer.reading == f"**By overlap, Grad-CAM is {reading} on MIAS films (HMC-Net).**"
+    told = f"**By overlap, Grad-CAM is {reading} on MIAS films (HMC-Net).**"
+    untold = "Nothing can be said where the network is not shown to be better than a guess: MIAS films (HMC-Net)."
+    assert answer.reading == (told if able else untold)
     assert "n = 4 images of 4 patients" in grid.note
 
 

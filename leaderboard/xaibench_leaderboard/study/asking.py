@@ -10,7 +10,7 @@ from xaibench_leaderboard.study.asking_cost import cost
 from xaibench_leaderboard.study.asking_leaks import marker, scale
 from xaibench_leaderboard.study.paired import agreement, difference
 from xaibench_leaderboard.study.places import REFERENCES, Place, found, skill, tried
-from xaibench_leaderboard.study.sources import explained
+from xaibench_leaderboard.study.sources import explained, picked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 JUDGED = ("iou-matched", "pointing-game")
 BLIND = ("centre", "tissue-prior")
+GUESSING = "not to be judged"
+BETTER = "better than a guess"
 IN_OVERLAP, IN_STABILITY = (
     "Score-CAM above Grad-CAM++ above Grad-CAM in overlap",
     ("Grad-CAM above Kernel SHAP above LIME in stability"),
@@ -28,8 +30,8 @@ IN_OVERLAP, IN_STABILITY = (
 CAMS = (("scorecam", "gradcam++"), ("gradcam++", "gradcam"))
 FIVE_TIMES = (("gradcam", "kernel-shap"), ("kernel-shap", "lime"))
 AGAIN = (
-    Place("MIAS crops as in the paper (small CNN)", "balve", "robustness, paper", "cnn-elhouby"),
-    Place("MIAS crops of one size (small CNN)", "balve", "robustness, strict", "cnn-elhouby"),
+    Place("MIAS crops as in the paper (small CNN)", "balve", "robustness, paper", "cnn-elhouby", "paper"),
+    Place("MIAS crops of one size (small CNN)", "balve", "robustness, strict", "cnn-elhouby", "strict"),
 )
 
 
@@ -39,6 +41,7 @@ def overlap(studies: Studies) -> Answer:
     rows, gaps, sources, shown = [], [], [], set()
     readings: dict[str, str] = {}
     for place, done in tried(studies):
+        network, able = skill(studies, place)
         for metric in JUDGED:
             own = explained(done, place.model, "gradcam", metric)
             if own is None or (place.name, metric) in shown:
@@ -47,17 +50,27 @@ def overlap(studies: Studies) -> Answer:
             against = [difference(done, place.model, ("gradcam", floor), metric) for floor in BLIND]
             gaps += [own, *against]
             reading = _against(*map(sign, against))
-            readings.setdefault(place.name, reading)  # by the first metric, the overlap
+            readings.setdefault(place.name, reading if able else GUESSING)  # by the first measure, the overlap
             sources.append(place.source)
-            network = measured(skill(done, place.model))
-            rows.append((place.name, network, metric, measured(own), *map(measured, against), reading))
+            empty = _empty(done, place.model, metric)
+            rows.append((place.name, measured(network), metric, empty, *map(measured, (own, *against)), reading))
     if not rows:
         return Answer(question, NOT_RUN)
-    heads = ("data and network", "balanced accuracy of the network", "measure", "Grad-CAM", "minus centre blob",
-             "minus tissue prior", "Grad-CAM is")  # fmt: skip
-    note = "A blob in the centre and the mean place of lesions look at no network and at no film"
-    grid = Grid(heads, tuple(rows), f"{note}. {counted(gaps)}", tuple(sources))
+    heads = ("data and network", "balanced accuracy of the network", "measure", "empty maps", "Grad-CAM",
+             "minus centre blob", "minus tissue prior", "Grad-CAM is")  # fmt: skip
+    note = "A blob in the centre and the mean place of lesions look at no network and at no film; an empty map scores 0"
+    grid = Grid(heads, tuple(rows), f"{note}. {counted(gaps)}", tuple(dict.fromkeys(sources)))
     return Answer(question, _grouped(readings), (grid,))
+
+
+def _empty(done: Done, model: str, metric: str) -> str:
+    """How many of Grad-CAM's maps were flat: nothing in them speaks for the class."""
+    failed = [one for result in picked(done, model, "gradcam", metric) for one in result.failed]
+    return f"{sum(failed)} of {len(failed)}"
+
+
+def _better(able: bool) -> str:
+    return "yes" if able else "not shown"
 
 
 def _against(blob: str, prior: str) -> str:
@@ -69,15 +82,18 @@ def _against(blob: str, prior: str) -> str:
 
 
 def _grouped(readings: dict[str, str]) -> str:
-    """One clause for each reading, with the data it holds on."""
+    """One clause for each reading, with the data it holds on; last, where the network itself knows too little."""
     groups: dict[str, list[str]] = {}
     for name, reading in readings.items():
         groups.setdefault(reading, []).append(name)
+    guessing = groups.pop(GUESSING, [])
     clauses = [
         f"{reading if reading != UNTOLD else 'not clearly better or worse than either'} on {listed(names)}"
         for reading, names in groups.items()
     ]
-    return f"**By overlap, Grad-CAM is {'; '.join(clauses)}.**"
+    told = f"**By overlap, Grad-CAM is {'; '.join(clauses)}.**" if clauses else ""
+    more = f" Nothing can be said where the network is not shown to be better than a guess: {listed(guessing)}."
+    return (told + more if guessing else told).strip()
 
 
 @dataclass(frozen=True)
@@ -89,6 +105,7 @@ class Compared:
     metric: str
     values: tuple[Estimate | None, Estimate | None]
     gap: Estimate
+    able: bool  # whether the network that is explained is clearly better than a guess
 
     @property
     def word(self) -> str:
@@ -99,9 +116,9 @@ class Compared:
 def rankings(studies: Studies) -> Answer:
     """The orders that the papers claim, pair by pair, wherever both were tried."""
     question = "Do the rankings of the papers hold: Score-CAM, Grad-CAM++, Grad-CAM; Grad-CAM, SHAP, LIME in stability?"
-    mapped = _compared(tried(studies), CAMS, ("iou-matched", "pointing-game"))
+    mapped = _compared(studies, tried(studies), CAMS, ("iou-matched", "pointing-game"))
     again = [(place, done) for place in AGAIN if (done := found(studies, *place.source))]
-    repeated = _compared(again, FIVE_TIMES, ("stability",))
+    repeated = _compared(studies, again, FIVE_TIMES, ("stability",))
     if not mapped and not repeated:
         return Answer(question, NOT_RUN)
     told = [_told_of_order(IN_OVERLAP, mapped), _told_of_order(IN_STABILITY, repeated)]
@@ -110,34 +127,46 @@ def rankings(studies: Studies) -> Answer:
 
 
 def _compared(
-    places: Sequence[tuple[Place, Done]], pairs: Sequence[tuple[str, str]], metrics: Sequence[str]
+    studies: Studies, places: Sequence[tuple[Place, Done]], pairs: Sequence[tuple[str, str]], metrics: Sequence[str]
 ) -> list[Compared]:
     """What can be compared; a network that has two places is compared in the first."""
     seen: dict[tuple[str, tuple[str, str], str], Compared] = {}
     for place, done in places:
+        _, able = skill(studies, place)
         for metric in metrics:
             for pair in pairs:
                 gap = difference(done, place.model, pair, metric)
                 first, second = (explained(done, place.model, name, metric) for name in pair)
                 if gap is not None:
-                    seen.setdefault((place.name, pair, metric), Compared(place, pair, metric, (first, second), gap))
+                    one = Compared(place, pair, metric, (first, second), gap, able)
+                    seen.setdefault((place.name, pair, metric), one)
     return list(seen.values())
 
 
 def _told_of_order(claim: str, compared: Sequence[Compared]) -> str:
+    """Where networks guess, no order of their maps is counted."""
     if not compared:
         return f"**{claim}:** {NOT_RUN.lower()}"
-    where = "; ".join(dict.fromkeys(one.place.name for one in compared))
-    words = [{"holds": "hold", "is reversed": "are reversed"}.get(one.word, one.word) for one in compared]
-    return f"**{claim}: of {len(compared)} comparisons {tally(words)}.** They are on {where}."
+    counted_in = [one for one in compared if one.able]
+    where = "; ".join(dict.fromkeys(one.place.name for one in counted_in))
+    words = [{"holds": "held", "is reversed": "reversed"}.get(one.word, "undecided") for one in counted_in]
+    on = f" ({where})" if where else ""
+    return f"**{claim}: of {len(words)} comparisons on networks better than a guess{on}: {tally(words) or 'none'}.**"
 
 
 def _order_grid(compared: Sequence[Compared]) -> Grid:
     rows = tuple(
-        (" above ".join(one.pair), one.place.name, one.metric, *map(measured, (*one.values, one.gap)), one.word)
+        (
+            " above ".join(one.pair),
+            one.place.name,
+            _better(one.able),
+            one.metric,
+            *map(measured, (*one.values, one.gap)),
+            one.word,
+        )
         for one in compared
     )
-    heads = ("claim", "data and network", "measure", "first", "second", "first minus second", "the claim")
+    heads = ("claim", "data and network", BETTER, "measure", "first", "second", "first minus second", "the claim")
     note = f"Differences are taken image by image. {counted([one.gap for one in compared])}"
     return Grid(heads, rows, note, tuple(dict.fromkeys(one.place.source for one in compared)))
 
@@ -147,23 +176,36 @@ def agree(studies: Studies) -> Answer:
     question = "Do faithfulness and localisation agree?"
     rows, words, known, sources = [], [], [], []
     for place, done in tried(studies):
+        _, able = skill(studies, place)
         explainers = [one for one in done.rows("explainer", place.model) if one not in REFERENCES]
         for faithful in ("deletion", "insertion"):
             for local in JUDGED:
                 tau, count = agreement(done, place.model, local, faithful, explainers)
                 if tau is None:
                     continue
-                words.append({"more": "agree", "less": "contradict each other"}.get(sign(tau), UNTOLD))
+                word = {"more": "agree", "less": "contradict each other"}.get(sign(tau), UNTOLD)
+                words += [{"agree": "agreed", UNTOLD: "undecided"}.get(word, "contradicted")] if able else []
                 known.append(tau)
                 sources.append(place.source)
-                rows.append((place.name, local, faithful, measured(tau), str(count), str(tau.patients), words[-1]))
+                about = (place.name, _better(able), local, faithful)
+                rows.append((*about, measured(tau), str(count), str(tau.patients), word))
     if not rows:
         return Answer(question, NOT_RUN)
-    heads = ("data and network", "localisation", "faithfulness", "Kendall's tau", "explainers", "patients", "the two")
+    heads = (
+        "data and network",
+        BETTER,
+        "localisation",
+        "faithfulness",
+        "Kendall's tau",
+        "explainers",
+        "patients",
+        "the two",
+    )
     note = "Tau is 1 if both rank the explainers alike, -1 if the other way round; better means better in both"
     grid = Grid(heads, tuple(rows), f"{note}. {counted(known)}", tuple(dict.fromkeys(sources)))
     reading = (
-        f"**Of {len(rows)} comparisons of a measure of faithfulness with one of localisation: {tally(words)}.** Where "
+        f"**Of {len(words)} comparisons of a measure of faithfulness with one of localisation, on networks better than "
+        f"a guess: {tally(words) or 'none'}.** Where "
         "they do not agree, a map that the network itself bears out need not lie on the lesion: the network may look "
         "elsewhere."
     )

@@ -74,7 +74,10 @@ def shown_of(archive: Path) -> Shown:
 
 def opening(shown: Shown, docs: Path) -> str:
     """The block between the marks."""
-    return f"{BEGIN}\n![{caption(shown)}]({docs.as_posix()}/{PICTURE})\n\n{finding(shown)}\n{END}"
+    more = (
+        f"Published claims about heatmaps, measured again: [what the heatmaps are worth]({docs.as_posix()}/index.md)."
+    )
+    return f"{BEGIN}\n![{caption(shown)}]({docs.as_posix()}/{PICTURE})\n\n{finding(shown)}\n\n{more}\n{END}"
 
 
 def placed(text: str, block: str) -> str:
