@@ -189,19 +189,19 @@ def resolve(group: str, target: str) -> Plugin:
 def spelled_out(group: str, reference: Reference) -> Reference:
     """Short forms in full: `name@file` is name(checkpoint=file), `name:text` is name with its first parameter.
 
-    `file.py:build@file` and `module:build@file` are the first of them too.
+    `file.py:build@file` and `module:build@file` are the first of them too, and `name:text@file` is both.
     """
     names = {plugin.name for plugin in plugins(group)}
     for mark in "@:":
         left, found, right = reference.target.partition(mark)
         if not found or left not in names or (mark == ":" and is_installed(group, reference.target)):
             continue
-        parameter = "checkpoint" if mark == "@" else first_parameter(resolve(group, left))
-        if parameter in reference.params:
+        given = {"checkpoint": right} if mark == "@" else _after_colon(resolve(group, left), right)
+        for parameter in given.keys() & reference.params.keys():
             raise UsageError(f"{reference}: {parameter} is given twice")
-        return Reference(left, {parameter: right, **reference.params})
-    if group == "models" and (given := WITH_WEIGHTS.fullmatch(reference.target)):
-        return Reference(given["builder"], {"checkpoint": given["file"], **reference.params})
+        return Reference(left, {**given, **reference.params})
+    if group == "models" and (match := WITH_WEIGHTS.fullmatch(reference.target)):
+        return Reference(match["builder"], {"checkpoint": match["file"], **reference.params})
     return reference
 
 
@@ -211,13 +211,16 @@ def is_installed(group: str, target: str) -> bool:
     return any(is_called(plugin, left, right) for plugin in plugins(group))
 
 
-def first_parameter(plugin: Plugin) -> str:
-    """The name of what `name:text` gives."""
+def _after_colon(plugin: Plugin, text: str) -> dict[str, str]:
+    """The parameters that `name:text` gives: the first, and behind an @ the checkpoint of what can have one."""
     fetched = fetch(plugin)
     known = list(signature(fetched).parameters) if is_factory(fetched) else []
     if not known:
         raise UsageError(f"{described(plugin)} takes no parameters, so nothing can follow its name and a colon")
-    return known[0]
+    first, found, file = text.partition("@")
+    if found and "checkpoint" in known[1:]:
+        return {known[0]: first, "checkpoint": file}
+    return {known[0]: text}
 
 
 def is_called(plugin: Plugin, distribution: str, name: str) -> bool:

@@ -415,6 +415,13 @@ def test_what_follows_an_at_sign_is_the_checkpoint(installed, tmp_path):
     assert spelled_out("models", parse(f"resnet50@{file}")) == Reference("resnet50", {"checkpoint": str(file)})
 
 
+def test_a_network_of_a_zoo_has_a_name_and_a_checkpoint():
+    assert spelled_out("models", parse("torchvision:densenet121@a:b@c.pt(classes=2)")) == Reference(
+        "torchvision", {"name": "densenet121", "checkpoint": "a:b@c.pt", "classes": 2}
+    )
+    assert spelled_out("tasks", parse("folder:a@b")).params == {"path": "a@b"}  # a task has no checkpoint
+
+
 def test_a_short_form_yields_to_a_distribution_and_refuses_what_is_given_twice(installed):
     installed("good")
     assert create("explainers", "corner-explainer:corner").name == "corner"
