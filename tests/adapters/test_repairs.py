@@ -201,7 +201,7 @@ ACTIVATIONS = [
 ]
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda one: getattr(one, "__name__", str(one)))
 def test_deeplift_adds_up_behind_any_activation(activation, batch):
     network = Activated(activation)
     maps = DeepLift().explain(TorchClassifier(network, CLASSES, None), batch)
