@@ -11,7 +11,7 @@ from tests.tasks.make import breakhis, cbis
 from xaibench.cli.main import cli
 
 PLANS = resources.files("xaibench_leaderboard") / "study" / "plans"
-pytestmark = pytest.mark.timeout(600)  # trains a ResNet50 three times, for an epoch of a few small pictures
+pytestmark = pytest.mark.timeout(600)  # trains ResNet50s, for an epoch of a few small pictures
 
 
 def shrunk(name, folder, parts, keep, **task):
@@ -62,6 +62,7 @@ def test_transfer_learning_on_patches_runs_in_both_strategies_and_protocols(tmp_
         assert score is None or times_accuracy["mean"] <= score["mean"]  # none if no patch was classified correctly
 
 
+@pytest.mark.slow
 def test_dynamic_thresholds_are_set_against_grad_cam_on_slides(tmp_path, monkeypatch):
     breakhis.make_pictures(tmp_path / "breakhis", magnifications=(40,))
     plan = shrunk("dala", tmp_path, ["40x"], "dala-resnet50", path=str(tmp_path / "breakhis"), size=32)
