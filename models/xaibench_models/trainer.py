@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import json
 import logging
@@ -44,6 +45,15 @@ def train(
     Killed at any moment and called again with the same workshop, it goes on from where it was saved last, and ends
     with the same weights as if nothing had happened.
     """
+    report = _fit(network, task, fold, workshop, recipe, name, head)
+    # What fits it holds itself in circles, and four times the network: it would stay until Python looks for such.
+    gc.collect()
+    return report
+
+
+def _fit(
+    network: nn.Module, task: Task, fold: int, workshop: Workshop, recipe: Recipe, name: str, head: Sequence[str]
+) -> Mapping[str, Any]:
     fleet = current()
     kept, precision = keep_memory(), "bf16-mixed" if has_fast_bf16(workshop.device) else "32-true"
     images = TaskImages(task, fold, recipe, workshop.seed, fleet.size)
@@ -56,7 +66,7 @@ def train(
         trainer = _trainer(workshop, recipe, precision, callbacks, fleet)
         trainer.fit(lesson, images, ckpt_path=last if last.exists() else None)
     network.load_state_dict(lesson.best)
-    network.eval().to(memory_format=torch.contiguous_format)
+    network.eval().to(memory_format=torch.contiguous_format).zero_grad(set_to_none=True)
     return {**_report(lesson, workshop.device, precision, kept, task.shape), "fleet": asdict(fleet)}
 
 

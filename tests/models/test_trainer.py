@@ -1,3 +1,4 @@
+import gc
 import json
 import logging
 import os
@@ -144,6 +145,25 @@ def test_the_weights_kept_are_those_of_the_best_epoch(tiny, tmp_path):
         found = network(images.pixels.float()).argmax(1)
     recalls = [(found[images.labels == k] == k).float().mean() for k in range(3)]
     assert float(sum(recalls) / 3) == pytest.approx(max(values), abs=0.09)  # one image: bf16 against fp32
+
+
+def test_a_training_leaves_nothing_in_memory_but_its_network(tiny, tmp_path):
+    """No gradients, no state of the optimiser, no best weights beside it: one tensor of each shape."""
+
+    def tensors():
+        return Counter(tuple(one.shape) for one in gc.get_objects() if type(one) in (torch.Tensor, nn.Parameter))
+
+    gc.collect()
+    before = tensors()
+    gc.disable()  # what is left in circles counts
+    try:
+        network, _ = trained(tiny, tmp_path)
+        after = tensors()
+    finally:
+        gc.enable()
+    assert all(one.grad is None for one in network.parameters())
+    weights = Counter(tuple(one.shape) for one in network.parameters() if one.ndim > 1)
+    assert {shape: after[shape] - before[shape] for shape in weights} == weights
 
 
 def test_of_epochs_that_are_equally_good_the_last_one_counts(tiny, tmp_path):
