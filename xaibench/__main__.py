@@ -9,12 +9,14 @@ import click
 
 from xaibench.cli.main import cli
 from xaibench.errors import XaibenchError
+from xaibench.idling import sleep_soon
 
 INTERRUPTED = 130
 
 
 def main() -> None:
     """Run the command line. A user's mistake ends in one message and its exit code, ours in a traceback."""
+    sleep_soon()
     # The installed command does not look into the current folder, where `--explainers my_module:Mine` would be.
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)

@@ -102,10 +102,11 @@ class Infill:
         """A replacement [M, C, H, W] for each of the masks [M, H, W]: 1 (or True) keeps a pixel, 0 removes it."""
         if not self.needs_mask:
             return self.of(image, seed).expand(len(masks), *image.shape)
-        kept = masks.to(image.device) > 0
+        kept = masks.to(image.device, torch.bool)
         generator = torch.Generator().manual_seed(derive("noisy-linear", seed))
         noise = NOISE * torch.randn(image.shape, generator=generator, dtype=torch.float32).to(image)
-        return torch.where(kept.unsqueeze(1), image, (harmonic(image, kept) + noise).clamp(0, 1))
+        filled = (harmonic(image, kept) + noise).clamp_(0, 1)
+        return torch.where(kept.unsqueeze(1), image, filled, out=filled)
 
     def maskings(self, image: torch.Tensor, masks: Iterable[torch.Tensor], seed: int) -> Iterator[Masking]:
         """What to give to `Classifier.masked_many`; all its answers in a row are those to the masks."""

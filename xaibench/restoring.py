@@ -34,14 +34,17 @@ def restored(image: Floats, kept: Mask, tolerance: float, rounds: int) -> Floats
     filled = np.empty((len(kept), *image.shape), np.float32)
     masks = iter(range(len(kept)))
 
-    def work(_: int) -> None:
+    def work() -> None:
         room = space(*image.shape[1:])
         for number in masks:  # the next one that no thread has: cores may be busy with other things
             _restore(room, image, mean, kept[number], filled[number], tolerance, rounds)
 
-    threads = min(torch.get_num_threads(), len(kept))
-    with ThreadPoolExecutor(max(threads, 1)) as pool:
-        list(pool.map(work, range(threads)))
+    helpers = min(torch.get_num_threads(), len(kept)) - 1
+    with ThreadPoolExecutor(max(helpers, 1)) as pool:
+        others = [pool.submit(work) for _ in range(helpers)]
+        work()  # here as well: the network's own threads may keep the other cores busy
+        for other in others:
+            other.result()
     return filled
 
 

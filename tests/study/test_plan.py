@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from xaibench.errors import UsageError
-from xaibench_leaderboard.study.plan import find, names, parse, reduced, reductions, repeated, whole
+from xaibench_leaderboard.study.plan import find, names, only, parse, reduced, reductions, repeated
 from xaibench_leaderboard.study.running import reported, request, slug, works
 
 TINY = Path(__file__).with_name("tiny.toml")
@@ -72,26 +72,28 @@ def test_cut_down_is_what_the_file_says_and_is_told():
     assert {"epochs=6 of every model", "size=64 of the task"} <= set(reductions(study))
 
 
-def test_parts_may_be_cut_more_than_others_and_some_are_run_as_they_stand():
-    study, full = reduced(find("balve")), find("balve")
+def test_parts_may_be_cut_more_than_others():
+    study = reduced(find("balve"))
     parts = {part.name: part for part in study.parts}
     assert [parts[name].seeds for name in ("paper", "strict")] == [5, 5]
     assert parts["paper"].limit is None  # all films are classified
     assert parts["maps, paper"].limit > parts["robustness, paper"].limit > 0
-    assert "rise" in {part.name: part.explainers for part in full.parts}["maps, paper"]
-    assert "rise" not in parts["maps, paper"].explainers
-    assert parts["paper, full size"].models == full.parts[0].models
-    assert parts["paper, full size"].task == full.parts[0].task
-    told = reductions(study)
-    assert "epochs=12 of every model" in told
-    assert f"of robustness, paper only the first {parts['robustness, paper'].limit}" in told
-    assert any(one.startswith("as they stand: paper, full size; strict, full size") for one in told)
+    assert f"of robustness, paper only the first {parts['robustness, paper'].limit}" in reductions(study)
 
 
-def test_a_whole_study_has_none_of_the_parts_that_only_judge_a_cut():
-    study = whole(find("balve"))
-    assert not any("full size" in part.name for part in study.parts)
-    assert not any("full size" in name for table in study.tables for name in table.parts)
+def test_explainers_that_take_too_long_are_dropped():
+    full, cut = ({part.name: part for part in one.parts} for one in (find("phantom"), reduced(find("phantom"))))
+    assert "ablationcam" in full["clean"].explainers
+    assert "ablationcam" not in cut["clean"].explainers
+
+
+def test_one_part_may_be_run_alone():
+    study = only(find("balve"), ["strict"])
+    assert [part.name for part in study.parts] == ["strict"]
+    assert {name for table in study.tables for name in table.parts} == {"strict"}
+    assert only(study, []) == study
+    with pytest.raises(UsageError, match="no part 'papre'; there are: faithfulness, paper, "):
+        only(find("balve"), ["papre"])
 
 
 def test_metrics_that_take_too_long_are_dropped_too():

@@ -90,6 +90,19 @@ def test_the_second_time_makes_the_same_files_from_what_is_there(place, tmp_path
     assert {one.name: one.read_bytes() for one in (tmp_path / "tiny").iterdir() if one.suffix != ".zip"} == before
 
 
+def test_parts_that_are_run_apart_come_together(place, tmp_path):
+    text = TINY.read_text(encoding="utf-8").replace('parts = ["one"]', 'parts = ["one", "two"]')
+    one = text[text.index("[[parts]]") : text.index("[quick]")]
+    study = tmp_path / "twins.toml"
+    study.write_text(text.replace("[quick]", one.replace('"one"', '"two"') + "[quick]"), encoding="utf-8")
+    for part in ("two", "one"):
+        ran = invoke("reproduce", study, *OPTIONS, "--part", part, "--out", tmp_path / "out", "--json")
+        assert ran.exit_code == 0, ran.output
+    told = json.loads(ran.stdout)
+    assert "--part" not in told["command"]  # which makes all of it
+    assert {row["part"] for table in told["tables"] for row in table["rows"]} == {"one", "two"}
+
+
 def test_without_a_run_there_is_no_table(tmp_path):
     with pytest.raises(Exception, match="holds nothing of study tiny yet"):
         invoke("reproduce", TINY, *OPTIONS, "--no-run", "--out", tmp_path)

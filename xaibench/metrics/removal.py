@@ -52,16 +52,16 @@ def ranking(heatmap: Floats, seed: int, labels: Labels | None = None) -> Labels:
 def _stable_order(values: Scores | Floats) -> Counts:
     """From the smallest on, the first of equals first.
 
-    Single precision is sorted as whole numbers with the place in their lower half: that takes half the time of a
-    stable sort, and no two are equal.
+    Single precision is sorted by the lower and then by the upper half of its bits: numbers so short are counted into
+    their places, not compared, which takes a fifth of the time.
     """
     if values.dtype != np.float32:
         return np.argsort(values, kind="stable")
-    bits = values.view(np.int32)
-    keys = np.where(bits < 0, bits ^ np.int32(0x7FFFFFFF), bits).astype(np.int64) << 32
-    keys |= np.arange(len(keys))
-    keys.sort()
-    return keys & 0xFFFFFFFF
+    bits = values.view(np.uint32)
+    # In the order of the numbers: negative ones come first, and the larger their bits the smaller they are.
+    keys = np.where(bits >> 31, ~bits, bits | 0x80000000)
+    order = np.argsort(keys.astype(np.uint16), kind="stable")
+    return order[np.argsort((keys >> 16).astype(np.uint16)[order], kind="stable")]
 
 
 def _means(heatmap: Floats, labels: Labels) -> Scores:
@@ -119,7 +119,7 @@ class Removal:
 def _masks(places: torch.Tensor, numbers: Counts) -> torch.Tensor:
     """Places and numbers of the same type: comparing others would convert every pixel."""
     cut = torch.from_numpy(numbers).to(places.device, places.dtype)[:, None, None]
-    return torch.where(cut > 0, places >= cut, places < -cut)
+    return (places >= cut.abs()).logical_xor_(cut < 0)
 
 
 def area(values: Scores, places: Scores) -> Scores:

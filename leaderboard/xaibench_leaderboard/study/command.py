@@ -31,6 +31,7 @@ PLACE = click.Path(path_type=Path, file_okay=False)
 @click.option("--board", type=PLACE, help="With --opening: the results of a run to draw; else those drawn last.")
 @click.option("--repeats", type=click.IntRange(1), help="Trainings of whatever is trained more than once.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the first training.")
+@click.option("--part", "parts", multiple=True, help="Run only this part of the study now; may be given several times.")
 @click.option("--no-run", "still", is_flag=True, help="Only the tables, from what earlier runs have left.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:1, mps or auto.")
 @click.option("--list", "show", is_flag=True, help="Show the studies and do nothing.")
@@ -69,15 +70,18 @@ def _reproduce(name: str, as_json: bool, options: dict[str, Any]) -> int:
     # What follows brings torch and numpy, which `--help` must not wait for.
     from xaibench.progress import choose
     from xaibench_leaderboard.study.comparison import filled
+    from xaibench_leaderboard.study.plan import only
     from xaibench_leaderboard.study.running import do, done, reported
 
     study, code = chosen(name, options["quick"], options["repeats"]), 0
     out, command = options["out"] / folder_of(study), command_of(name, study, options)
+    asked = only(study, options["parts"])
     if not options["still"]:
         with choose("auto") as progress:
-            code = do(study, out, options["seed"], _device(options["device"]), progress, shlex.split(command))
+            code = do(asked, out, options["seed"], _device(options["device"]), progress, shlex.split(command))
         if code == INTERRUPTED:
-            click.echo(f"to go on: {command}", err=True)
+            words = [word for part in options["parts"] for word in ("--part", part)]
+            click.echo(f"to go on: {command} {shlex.join(words)}", err=True)
             return code
     tables = filled(study, done(study, out, options["seed"]), reported(study))
     _write(study, tables, command, out, options)
@@ -87,10 +91,10 @@ def _reproduce(name: str, as_json: bool, options: dict[str, Any]) -> int:
 
 def chosen(name: str, quick: bool, repeats: int | None) -> Study:
     """The study as it is asked for."""
-    from xaibench_leaderboard.study.plan import find, reduced, repeated, whole
+    from xaibench_leaderboard.study.plan import find, reduced, repeated
 
     study = find(name)
-    return repeated(reduced(study) if quick else whole(study), repeats)
+    return repeated(reduced(study) if quick else study, repeats)
 
 
 def folder_of(study: Study) -> str:

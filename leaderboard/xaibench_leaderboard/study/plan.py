@@ -6,12 +6,15 @@ import tomllib
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from xaibench.errors import UsageError
 from xaibench.references import Reference
 from xaibench.references import parse as parse_reference
 from xaibench_leaderboard.study.typed import made
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SEEDS_AT_MOST = 100
 
@@ -62,7 +65,6 @@ class Quick:
     profile: Literal["", "quick", "standard", "paper"] = ""
     parts: tuple[str, ...] = ()  # only these; none named: all
     drop: tuple[str, ...] = ()  # explainers and metrics that take too long, by name
-    extra: tuple[Part, ...] = ()  # what is run as it stands, so that a cut can be judged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +111,7 @@ def parse(text: str, where: str) -> Study:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{where} is not TOML: {error}") from error
     study = made(Study, table, where)
-    parts = (*study.parts, *(study.quick.extra if study.quick else ()))
-    known = {part.name for part in parts}
+    known = {part.name for part in study.parts}
     for one in study.tables:
         if unknown := set(one.parts) - known:
             raise UsageError(
@@ -118,7 +119,7 @@ def parse(text: str, where: str) -> Study:
             )
         if unknown := set(one.causes) - set(study.causes):
             raise UsageError(f"{where}: {one.name} names the cause {min(unknown)}, which is not explained")
-    if len(known) < len(parts):
+    if len(known) < len(study.parts):
         raise UsageError(f"{where}: two parts have one name")
     return study
 
@@ -129,7 +130,7 @@ def reduced(study: Study) -> Study:
     if cut is None:
         raise UsageError(f"study {study.name} has no quick form: nothing of it takes long")
     kept = [_cut(part, cut) for part in study.parts if not cut.parts or part.name in cut.parts]
-    return with_parts(replace(study, cut=True), (*kept, *cut.extra))
+    return with_parts(replace(study, cut=True), tuple(kept))
 
 
 def with_parts(study: Study, parts: tuple[Part, ...]) -> Study:
@@ -139,9 +140,12 @@ def with_parts(study: Study, parts: tuple[Part, ...]) -> Study:
     return replace(study, parts=parts, tables=tuple(table for table in tables if table.parts))
 
 
-def whole(study: Study) -> Study:
-    """The study as the paper made it."""
-    return with_parts(study, study.parts)
+def only(study: Study, names: Sequence[str]) -> Study:
+    """The study with nothing but these parts; none named: all of it."""
+    known = {part.name for part in study.parts}
+    if unknown := sorted(set(names) - known):
+        raise UsageError(f"study {study.name} has no part {unknown[0]!r}; there are: {', '.join(sorted(known))}")
+    return with_parts(study, tuple(part for part in study.parts if part.name in names)) if names else study
 
 
 def _cut(part: Part, cut: Quick) -> Part:
@@ -190,5 +194,4 @@ def reductions(study: Study) -> list[str]:
     told += [f"of {part} only the first {limit}" for part, limit in cut.limits.items()]
     told += [f"explainers at profile {cut.profile}"] if cut.profile else []
     told += [f"without {', '.join(cut.drop)}"] if cut.drop else []
-    told += [f"as they stand: {'; '.join(part.name for part in cut.extra)}"] if cut.extra else []
     return told + ([f"only the parts {', '.join(cut.parts)}"] if cut.parts else [])

@@ -1,0 +1,16 @@
+"""Let the network's idle threads sleep soon, so that other work gets their cores.
+
+GNU's OpenMP, which PyTorch brings on Linux, lets a thread that has nothing to do spin for about 6 ms before it sleeps.
+Pixels that are restored between two batches would meanwhile have to share that core.
+"""
+
+import os
+
+SPINS, POLICY = "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"
+FEW = "10000"  # about 0.2 ms: longer than the pauses between two operations of a network
+
+
+def sleep_soon() -> None:
+    """It counts only if PyTorch is not loaded yet, in this process and in those it starts. A user's own choice stays."""
+    if POLICY not in os.environ:
+        os.environ.setdefault(SPINS, FEW)
