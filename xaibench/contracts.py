@@ -153,7 +153,7 @@ class Masking:
 
     image: torch.Tensor  # [C, H, W]
     masks: Iterable[torch.Tensor]  # masks [H, W] or chunks of them [m, H, W]; may be a generator of any length
-    infill: torch.Tensor  # what is seen where the mask is 0: [C, H, W], or broadcasts to it
+    infill: torch.Tensor  # what is seen where the mask is 0: [C, H, W], or broadcasts to it, or [M, C, H, W]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,6 @@ FEW = "10000"  # about 0.2 ms: longer than the pauses between two operations of 
 
 
 def sleep_soon() -> None:
-    """It counts only if PyTorch is not loaded yet, in this process and in those it starts. A user's own choice stays."""
+    """To be called before PyTorch is loaded; processes started from here do the same. What the user has set stays."""
     if POLICY not in os.environ:
         os.environ.setdefault(SPINS, FEW)

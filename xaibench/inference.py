@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import os
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -77,8 +78,13 @@ def _state(network: nn.Module) -> object:
 def _weighted_sum(tensor: torch.Tensor) -> torch.Tensor:
     """A sum in which every place has a weight of its own: values in another order are another sum."""
     rows = tensor.reshape(len(tensor) if tensor.ndim else 1, -1).float()
-    down, across = (torch.linspace(1, 2, size, device=tensor.device) for size in rows.shape)
+    down, across = (_ramp(size, tensor.device) for size in rows.shape)
     return torch.dot(rows @ across, down)
+
+
+@cache
+def _ramp(size: int, device: torch.device) -> torch.Tensor:
+    return torch.linspace(1, 2, size, device=device)
 
 
 def _probe(image: torch.Tensor) -> torch.Tensor:

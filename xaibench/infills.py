@@ -115,8 +115,7 @@ class Infill:
             return
         for item in masks:
             for chunk in torch.split(item.reshape(-1, *item.shape[-2:]), CHUNK):
-                for mask, filled in zip(chunk, self.impute(image, chunk, seed), strict=True):
-                    yield Masking(image, (mask,), filled)
+                yield Masking(image, (chunk,), self.impute(image, chunk, seed))
 
 
 def infill(name: str, image: torch.Tensor, seed: int, mask: torch.Tensor | None = None) -> torch.Tensor:

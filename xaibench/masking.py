@@ -42,7 +42,6 @@ class _Order:
     """One masking on its way through the network."""
 
     image: torch.Tensor  # [C, H, W]
-    infill: torch.Tensor
     logits: list[torch.Tensor] = field(default_factory=list)
     waiting: int = 0  # masks that were taken and have no logits yet
     complete: bool = False  # all its masks were taken
@@ -55,16 +54,17 @@ class _Order:
 
 @dataclass(frozen=True, eq=False)
 class _Piece:
-    """Neighbouring masks [m, H, W] of one masking."""
+    """Neighbouring masks [m, H, W] of one masking, and what is seen where they are 0 [m, C, H, W]."""
 
     order: _Order
     masks: torch.Tensor
+    infills: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.masks)
 
     def __getitem__(self, part: slice) -> _Piece:
-        return _Piece(self.order, self.masks[part])
+        return _Piece(self.order, self.masks[part], self.infills[part])
 
 
 class _Batch:
@@ -124,12 +124,13 @@ class MaskingEngine:
     def _pieces(self, maskings: Iterable[Masking], orders: deque[_Order]) -> Iterator[_Piece]:
         for masking in maskings:
             image = masking.image.to(self._device)
-            order = _Order(image, masking.infill.to(self._device, image.dtype))
+            infill, order, taken = masking.infill.to(self._device, image.dtype), _Order(image), 0
             orders.append(order)
             for item in masking.masks:
                 masks = item.reshape(-1, *item.shape[-2:])
-                order.waiting += len(masks)
-                yield _Piece(order, masks)
+                own = infill[taken : taken + len(masks)] if infill.ndim > image.ndim else infill
+                taken, order.waiting = taken + len(masks), order.waiting + len(masks)
+                yield _Piece(order, masks, own.expand(len(masks), *image.shape))
             order.complete = True
 
     def _batches(self, pieces: Iterable[_Piece]) -> Iterator[_Batch]:
@@ -196,5 +197,5 @@ def _composed(batch: _Batch, device: torch.device, layout: torch.memory_format) 
     for piece, place in zip(batch.pieces, torch.split(images, batch.sizes), strict=True):
         weights = piece.masks.to(device, non_blocking=True).to(image.dtype).unsqueeze(1)
         # lerp is exact at both ends: a mask of ones gives the image itself, one of zeros the infill.
-        torch.lerp(piece.order.infill, piece.order.image, weights, out=place)
+        torch.lerp(piece.infills, piece.order.image, weights, out=place)
     return images

@@ -69,6 +69,22 @@ def test_every_image_gets_its_own_logits_in_order(network, classifier):
         torch.testing.assert_close(logits, by_hand(network, masking))
 
 
+def test_each_mask_may_have_an_infill_of_its_own(network, classifier):
+    """Batches of 4 cut chunks of 3 and 6 anywhere, and a masking with one infill for all stands between two others."""
+    masks, infills = drawn(9, 4, 4), drawn(9, 1, 4, 4, seed=1)
+    own = Masking(drawn(1, 4, 4, seed=2), (masks[:3], masks[3:]), infills)
+    (shared,) = maskings([5])
+    found = list(classifier.masked_many([own, shared, own]))
+    expected = torch.cat(
+        [
+            by_hand(network, Masking(own.image, mask.unsqueeze(0), infill))
+            for mask, infill in zip(masks, infills, strict=True)
+        ]
+    )
+    for logits, wanted in zip(found, [expected, by_hand(network, shared), expected], strict=True):
+        torch.testing.assert_close(logits, wanted)
+
+
 def test_batches_are_filled_across_images(network, classifier):
     assert [len(logits) for logits in classifier.masked_many(maskings([3, 9, 1, 6]))] == [3, 9, 1, 6]
     assert network.batches == [4, 4, 4, 4, 3]

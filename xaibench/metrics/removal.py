@@ -7,6 +7,7 @@ each of them. Exactly as many pieces are removed as a step asks for, whatever is
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -80,9 +81,8 @@ class Removal:
     def __init__(self, case: Case, infill: Infill, labels: Sequence[Labels] | None = None) -> None:
         self.case, self.infill = case, infill
         pieces: Sequence[Labels | None] = labels or [None] * len(case.maps)
-        self.ranks = [
-            ranking(heatmap, seed, some) for heatmap, seed, some in zip(case.maps, case.seeds, pieces, strict=True)
-        ]
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            self.ranks = list(pool.map(ranking, case.maps, case.seeds, pieces))
         self.pieces = np.array([ranks.max() + 1 for ranks in self.ranks], dtype=np.int64)
 
     def counts(self, parts: Scores) -> Counts:

@@ -9,7 +9,7 @@ from xaibench.files import write_json
 from xaibench_leaderboard.study.asking import ANSWERS
 from xaibench_leaderboard.study.comparison import limits, versions
 from xaibench_leaderboard.study.opening import ARCHIVE, shown_of
-from xaibench_leaderboard.study.plan import find, names, reduced, whole
+from xaibench_leaderboard.study.plan import find, names, reduced
 from xaibench_leaderboard.study.running import done
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def collect(out: Path, seed: int, docs: Path | None = None) -> Found:
         found.done["board"] = {"board": shown_of(docs / ARCHIVE).done}
     for name in names():
         study = find(name)
-        forms = [(whole(study), out / name)] + ([(reduced(study), out / f"{name}-quick")] if study.quick else [])
+        forms = [(study, out / name)] + ([(reduced(study), out / f"{name}-quick")] if study.quick else [])
         for form, folder in forms:
             parts = done(form, folder, seed) if folder.is_dir() else {}
             if any(part.predictions("") for part in parts.values()):
