@@ -1,5 +1,7 @@
 """Every figure of a study, worked out from its definition."""
 
+from dataclasses import replace
+
 import pytest
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
@@ -162,6 +164,18 @@ def test_a_caption_says_n_interval_versions_and_what_was_not_run(prediction, don
     ):
         assert words in table.caption
     assert table.causes == ("the size differs",)
+
+
+def test_a_caption_says_which_measures_the_audit_trusts(score, done):
+    part = done([score("gradcam", "iou", (0.2, 0.4))])
+    verdicts = {"iou": "pass", "energy(x=1)": "fail", "seconds": "descriptive", "auprc": "fail"}
+    audit = {"films": {name: {"metric": name, "verdict": verdict} for name, verdict in verdicts.items()}}
+    part = replace(part, results=tuple(replace(one, audit=audit) for one in part.results))
+    text = STUDY.replace('measures = ["iou"]', 'measures = ["iou", "energy", "seconds"]')
+    table = filled(parse(text, "made"), {"one": part, "two": done()}, {})[-1]
+    told = "passed by iou; failed by energy; not asked of seconds."
+    assert f"one: the audit (is a known truth ranked above noise?) is {told}" in table.caption
+    assert "auprc" not in table.caption  # which is not shown
 
 
 def test_an_image_counts_with_the_mean_of_its_values_over_trainings(score, done):

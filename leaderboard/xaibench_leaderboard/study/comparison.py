@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from xaibench.references import parse
 from xaibench_leaderboard.study.plan import reductions
 from xaibench_leaderboard.study.sources import Ours, ours
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from xaibench_leaderboard.study.sources import Done
 
 ALL = "*"
+AUDITED = {"pass": "passed by", "fail": "failed by", "descriptive": "not asked of", "not audited": "not made of"}
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def caption(study: Study, table: Table, lines: tuple[Line, ...], done: Mapping[s
     parts = [part for part in study.parts if part.name in table.parts]
     told = [f"{part.name}: {part.says}" for part in parts if part.says]
     told += [_counts(name, [line for line in lines if line.part == name]) for name in table.parts]
+    told += [_audited(name, table, done[name]) for name in table.parts]
     told.append("Brackets hold the 95 % interval over patients (BCa bootstrap, 1000 draws, Student's level)")
     told.append(versions([results for name in table.parts for results in done[name].results]))
     told += limits(study)
@@ -111,6 +114,17 @@ def _counts(part: str, lines: list[Line]) -> str:
     trainings = _span([one.trainings for one in known])
     counted = f"n = {images} test images of {patients} patients, " if images else ""
     return f"{part}: {counted}{trainings} trained network(s) or fold(s)"
+
+
+def _audited(part: str, table: Table, done: Done) -> str:
+    """Which measures can tell the truth from noise, where that was tried."""
+    names: dict[str, set[str]] = {}
+    for verdict in (one for results in done.results for task in results.audit.values() for one in task.values()):
+        name = parse(verdict["metric"]).target
+        if name in table.measures:
+            names.setdefault(verdict["verdict"], set()).add(name)
+    told = [f"{words} {', '.join(sorted(names[verdict]))}" for verdict, words in AUDITED.items() if verdict in names]
+    return f"{part}: the audit (is a known truth ranked above noise?) is {'; '.join(told)}" if told else ""
 
 
 def _span(counts: list[int]) -> str:
