@@ -90,7 +90,7 @@ class Lines:
     def __init__(self) -> None:
         self._done = self._total = 0
         self._started: dict[str, float] = {}
-        self._tenths: dict[str, int] = {}
+        self._last: dict[str, int] = {}
 
     def __enter__(self) -> Lines:
         return self
@@ -105,9 +105,11 @@ class Lines:
     def step(self, what: str, done: int, total: int) -> None:
         """A line at every tenth of the way, with the time to go."""
         work = what.partition(":")[0]
-        started = self._started.setdefault(work, time.monotonic())
-        if (tenth := 10 * done // max(total, 1)) > self._tenths.get(work, 0):
-            self._tenths[work] = tenth
+        last, self._last[work] = self._last.get(work, done), done
+        if done < last or work not in self._started:  # it begins, or another of the same name does
+            self._started[work], last = time.monotonic(), 0
+        started = self._started[work]
+        if (tenth := 10 * done // max(total, 1)) > 10 * last // max(total, 1):
             left = (time.monotonic() - started) * (total - done) / max(done, 1)
             self.say(f"[{10 * tenth:3d} %] {what}  about {left:.0f} s to go")
 

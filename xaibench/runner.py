@@ -20,6 +20,7 @@ from xaibench.environment import record as environment_record
 from xaibench.errors import NothingSelected, UsageError, XaibenchError
 from xaibench.keeping import drop_maps, make_dropped_again
 from xaibench.orders import Order, Prepared
+from xaibench.phases import Phases
 from xaibench.planning import Choice, Subject, SubjectPlan, Terms, label_of, plan_subject, stages, variants_of
 from xaibench.registry import Broken, Loaded, create, select
 from xaibench.selection import expand_target
@@ -65,6 +66,7 @@ class Summary:
     outcomes: list[Outcome]
     interrupted: bool = False
     failures: tuple[str, ...] = ()  # models that could not be prepared, and so have no cells
+    phases: Phases = field(default_factory=Phases)
 
     def counts(self) -> dict[str, int]:
         """Cells by status."""
@@ -192,23 +194,26 @@ def _prepare(order: Order, request: Request, progress: Progress) -> Prepared:
 
 def run(request: Request, progress: Progress, argv: list[str]) -> Summary:
     """Do all that is not done yet; what is finished stays finished, whatever happens."""
+    phases = Phases()
     store = Store(request.out).open()
     choice = choose(request)
     environment = environment_record()
     digest = environment_digest(environment)
     store.save_environment(digest, environment)
     record = _Record(store, request, choice, argv, digest)
-    summary = Summary(outcomes := [], interrupted=True)
+    summary = Summary(outcomes := [], interrupted=True, phases=phases)
     failures: list[str] = []
     try:
         with quiet_stdout():  # what plugins print is not our answer
             plans = plan_all(request, choice, progress, failures)
             record.planned(plans)
+            phases.ended("weights and plan")
             progress.start(sum(len(plan.cells()) for plan in plans))
             make_dropped_again(store, plans)
             with Dispatch(whereabouts(request, digest)) as dispatch:
                 for outcome in dispatch.outcomes(stages(plans)):
                     outcomes.append(outcome)
+                    phases.ended(outcome.cell.kind)
                     progress.finished(outcome)
                 record.content["engine"] = about = dispatch.about()
                 if more := {name: value for name, value in about.items() if name != "reference"}:
@@ -217,7 +222,8 @@ def run(request: Request, progress: Progress, argv: list[str]) -> Summary:
                 drop_maps(store, plans)
             if request.audit:
                 _audit(store, choice, progress)
-        summary = Summary(outcomes, failures=tuple(failures))
+                phases.ended("audit")
+        summary = Summary(outcomes, failures=tuple(failures), phases=phases)
     except KeyboardInterrupt:
         progress.say("interrupted: what was finished is kept")
     finally:
@@ -306,6 +312,7 @@ class _Record:
             "status": "interrupted" if summary.interrupted else "ended",
             "counts": summary.counts(),
             "failures": list(summary.failures),
+            "phases": {name: round(seconds, 3) for name, seconds in summary.phases.seconds.items()},
             "seconds": round(time.time() - self.content["started"], 3),
         }
         self._save()

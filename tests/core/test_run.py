@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -183,6 +184,16 @@ def test_interrupted_runs_exit_130_and_say_how_to_go_on(bench, number):
     assert record["status"] == "interrupted"
     assert record["counts"]["ok"] >= 1
     assert bench.run(explainers="Gradient(seconds=0.0)").returncode == 0
+
+
+def test_a_run_says_at_its_end_where_its_time_went(bench):
+    phases = ["weights and plan", "predict", "explain", "score", "audit", "reports"]
+    told = bench.run("--audit", metrics="iou").err.splitlines()[-1]
+    pattern = "time: " + ", ".join(rf"{name} \d+\.\d s" for name in phases) + r"; \d+\.\d s in all"
+    assert re.fullmatch(pattern, told), told
+    answer = bench.answer(metrics="iou")
+    assert list(answer["phases"]) == phases[:4]  # neither of the other two was asked for
+    assert all(seconds >= 0 for seconds in answer["phases"].values())
 
 
 def test_one_failing_cell_stops_no_other_and_each_says_why(bench):

@@ -216,6 +216,8 @@ def _run(as_json: bool, progress: Any, options: dict[str, Any]) -> int:
     elif not summary.interrupted:
         with written_there(request.out) as folder:
             render_reports(request.out, folder)
+        summary.phases.ended("reports")
+    click.echo(str(summary.phases), err=True)
     return summary.exit_code()
 
 
@@ -251,6 +253,7 @@ def _answer(request: Request, summary: Summary) -> dict[str, Any]:
         "exit_code": summary.exit_code(),
         "counts": summary.counts(),
         "failures": list(summary.failures),
+        "phases": summary.phases.seconds,
         "cells": [
             {
                 "key": outcome.cell.key,
