@@ -148,7 +148,7 @@ def test_a_table_sets_ours_beside_the_papers(prediction, score, done):
     assert second.difference is None
     cam, lime = overlap.lines
     assert cam.ours.estimate.mean == pytest.approx(0.3)
-    assert cam.verdict == "ours is lower"
+    assert cam.verdict == "the paper's lies above our interval"
     assert lime.verdict == "none: oom"
 
 
@@ -157,13 +157,51 @@ def test_a_caption_says_n_interval_versions_and_what_was_not_run(prediction, don
     (table,) = [one for one in filled(parse(STUDY, "made"), parts, {}) if one.table.name == "Table 1"]
     for words in (
         "one: by hand",
-        "n = 8 test images of 8 patients, 2 trained network(s) or fold(s)",
+        "n = 8 test images of 8 patients, 2 trainings or folds",
         "two: nothing has been run",
         "95 % interval over patients",
         "xaibench 1.2.3, torch 9.9, films 1, net 1",
     ):
         assert words in table.caption
     assert table.causes == ("the size differs",)
+
+
+def test_seconds_are_the_median_of_another_machine_and_are_not_compared(score, done):
+    part = done([score("cam", "seconds", (0.1, 0.1, 0.1, 9.7))])
+    text = STUDY.replace('measures = ["iou"]', 'measures = ["seconds"]')
+    table = filled(parse(text, "made"), {"one": part, "two": done()}, {"r": {"Table 2": {"cam": {"seconds": 3.0}}}})[-1]
+    (line,) = table.lines
+    assert line.ours.estimate.mean == 0.1  # one batch of four waited for something else
+    assert (line.ours.estimate.low, line.difference, line.verdict) == (None, None, "another machine")
+
+
+def test_operations_of_a_reduced_study_are_not_set_against_the_papers(prediction, done):
+    study = parse(STUDY.replace('kind = "explainer"', 'kind = "training"').replace('["iou"]', '["flops"]'), "made")
+    part = done([prediction(TRUTH, SAID, training={"flops": 5.0e8})])
+    figures = {"r": {"Table 2": {"net": {"flops": 8.0e9}}}}
+    lines = [
+        filled(one, {"one": part, "two": done()}, figures)[-1].lines[0] for one in (study, replace(study, cut=True))
+    ]
+    assert [line.difference for line in lines] == [-7.5e9, None]
+    assert lines[1].verdict == "of the reduced size: not comparable"
+
+
+def test_a_caption_says_of_which_class_maps_are_and_how_often_that_is_the_true_one(score, prediction, done):
+    """Overlap is defined on the last four of eight films, of which three are named rightly."""
+    maps = score("gradcam", "iou", (None, None, None, None, 0.1, 0.2, 0.3, 0.4))
+    part = done([prediction(TRUTH, SAID), replace(maps, labels={**maps.labels, "target": "predicted"})])
+    caption = filled(parse(STUDY, "made"), {"one": part, "two": done()}, {})[-1].caption
+    assert "one: maps are of the predicted class, which is the true one for 3 of 4 images with lesions" in caption
+
+
+def test_two_metrics_are_compared_on_the_images_that_both_know(score, done):
+    """Deletion knows the first two films too, where the explainers stand the other way round."""
+    overlap = {"a": (None, None, 0.1, 0.2), "b": (None, None, 0.3, 0.3), "c": (None, None, 0.6, 0.5)}
+    faithful = {"a": (9.0, 9.0, 0.1, 0.1), "b": (5.0, 5.0, 0.2, 0.3), "c": (0.0, 0.0, 0.3, 0.4)}
+    rows = [score(name, "iou", values) for name, values in overlap.items()]
+    rows += [score(name, "insertion", values) for name, values in faithful.items()]
+    tau, count = agreement(done(rows), "net", "iou", "insertion", ["a", "b", "c"])
+    assert (tau.mean, tau.images, tau.patients, count) == (1.0, 2, 2, 3)
 
 
 def test_a_caption_says_which_measures_the_audit_trusts(score, done):

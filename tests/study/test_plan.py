@@ -77,8 +77,11 @@ def test_parts_may_be_cut_more_than_others():
     parts = {part.name: part for part in study.parts}
     assert [parts[name].seeds for name in ("paper", "strict")] == [5, 5]
     assert parts["paper"].limit is None  # all films are classified
-    assert parts["maps, paper"].limit > parts["robustness, paper"].limit > 0
-    assert f"of robustness, paper only the first {parts['robustness, paper'].limit}" in reductions(study)
+    assert parts["many passes, paper"].limit > parts["robustness, paper"].limit > 0
+    told = f"of robustness, paper only the first {parts['robustness, paper'].limit} test images"
+    assert told in reductions(study)
+    assert told in reductions(study, ["robustness, paper", "paper"])
+    assert reductions(study, ["paper"]) == []  # of which nothing is cut
 
 
 def test_explainers_that_take_too_long_are_dropped():
@@ -104,14 +107,14 @@ def test_metrics_that_take_too_long_are_dropped_too():
 
 def test_the_first_training_of_every_part_comes_before_the_second_of_any(tmp_path):
     found = [(work.part.name, work.seed) for work in works(find("balve"), tmp_path, 3)]
-    assert found[:4] == [("paper", 3), ("strict", 3), ("maps, paper", 3), ("maps, strict", 3)]
-    assert found[10:12] == [("paper", 4), ("strict", 4)]
-    assert len(found) == 2 * 5 + 8
+    assert found[:4] == [("paper", 3), ("strict", 3), ("maps, paper", 3), ("many passes, paper", 3)]
+    assert found[12:14] == [("paper", 4), ("strict", 4)]
+    assert len(found) == 4 * 5 + 8
 
 
 def test_repeats_change_only_what_is_trained_more_than_once():
     study = repeated(find("balve"), 2)
-    assert [part.seeds for part in study.parts] == [2, 2, 1, 1, 1, 1, 1, 1, 1, 1]
+    assert [part.seeds for part in study.parts] == [2, 2, 2, 1, 2, 1, 1, 1, 1, 1, 1, 1]
     with pytest.raises(UsageError, match="give 1 to 100"):
         repeated(study, 0)
 

@@ -8,10 +8,17 @@ from click.testing import CliRunner
 
 from xaibench.cli.main import cli
 from xaibench.errors import UsageError
-from xaibench_leaderboard.study.asking import ANSWERS
+from xaibench_leaderboard.study.asking import ANSWERS, overlap, rankings
+from xaibench_leaderboard.study.asking_leaks import _reveals
+from xaibench_leaderboard.study.comparison import filled
+from xaibench_leaderboard.study.places import PLACES, skill
+from xaibench_leaderboard.study.plan import find, reduced
 from xaibench_leaderboard.study.questions import answers, collect, page, write_page
+from xaibench_leaderboard.study.rendering import markdown
+from xaibench_leaderboard.study.sources import Done
 
 TINY = Path(__file__).with_name("tiny.toml")
+CNN = "cnn-elhouby"
 OPTIONS = ("--quick", "--device", "cpu")
 
 
@@ -130,21 +137,65 @@ def test_questions_are_answered_by_the_sign_of_the_interval_if_the_network_knows
 ):
     """Grad-CAM is above the blob on every film, and as often above as below the prior."""
     values = {"gradcam": (0.5, 0.6, 0.5, 0.6), "centre": (0.1, 0.2, 0.1, 0.2), "tissue-prior": (0.7, 0.4, 0.7, 0.4)}
-    part = done([score(name, "iou-matched", each, model="hmc") for name, each in values.items()])
+    part = done([score(name, "iou-matched", 6 * each, model="hmc") for name, each in values.items()])
     family = done([prediction((0, 1, 2) * 8, said, model="hmc")])
     (answer, *_) = [ask({"hmc": {"maps": part, "family": family}}) for ask in ANSWERS]
     (grid,) = answer.grids
-    ((name, network, metric, empty, own, blob, prior, reading),) = grid.rows
-    assert (name, metric, empty) == ("MIAS films (HMC-Net)", "iou-matched", "0 of 4")
+    ((name, network, metric, empty, own, blob, prior, noise, brightness, reading),) = grid.rows
+    assert (name, metric, empty) == ("MIAS films (HMC-Net)", "iou-matched", "0 of 24")
+    assert (noise, brightness) == ("-", "-")  # which were not run
     assert network.startswith("1.000 " if able else "0.333 ")
     assert own.startswith("0.550 ")
     assert blob.startswith("0.400 ")
     assert prior.startswith("0.000 ")
-    assert reading == "better than the blob, not clearly different from the prior"
+    assert reading == ("better than the blob, not clearly different from the prior" if able else "not to be judged")
     told = f"**By overlap, Grad-CAM is {reading} on MIAS films (HMC-Net).**"
     untold = "Nothing can be said where the network is not shown to be better than a guess: MIAS films (HMC-Net)."
     assert answer.reading == (told if able else untold)
-    assert "n = 4 images of 4 patients" in grid.note
+    assert "n = 24 images of 24 patients" in grid.note
+
+
+@pytest.mark.parametrize(("count", "reading"), [(24, "worse than both"), (8, "worse than both (a hint: few patients)")])
+def test_what_few_patients_show_is_a_hint(score, done, prediction, count, reading):
+    values = {"gradcam": (0.1, 0.2), "centre": (0.5, 0.7), "tissue-prior": (0.5, 0.7)}
+    part = done([score(name, "iou-matched", count // 2 * each, model="hmc") for name, each in values.items()])
+    family = done([prediction((0, 1, 2) * 8, (0, 1, 2) * 8, model="hmc")])
+    assert overlap({"hmc": {"maps": part, "family": family}}).reading.startswith(f"**By overlap, Grad-CAM is {reading}")
+
+
+def test_an_order_is_not_counted_by_definition_on_few_patients_or_of_networks_that_guess(score, done, prediction):
+    """Grad-CAM draws nothing, so that it agrees with itself; LIME is steadier than SHAP, on 24 patients and on 8."""
+    values = {"gradcam": (1.0, 1.0), "kernel-shap": (0.8, 0.9), "lime": (0.9, 0.95)}
+
+    def asked(count, said):
+        again = done([score(name, "stability", count // 2 * each, model=CNN) for name, each in values.items()])
+        known = done([prediction((0, 1, 2) * 8, said, model=CNN)])
+        return rankings({"balve": {"robustness, paper": again, "paper": known}})
+
+    of, said = "of 1 comparisons on networks better than a guess", (0, 1, 2) * 8
+    many, few, guessing = asked(24, said), asked(8, said), asked(24, (0,) * 24)
+    assert f"{of} (MIAS crops as in the paper (small CNN)): 1 reversed.**" in many.reading
+    words = [row[-1] for row in many.grids[0].rows]
+    assert words == ["holds by definition: the first draws nothing", "is reversed"]
+    assert (
+        "of 0 comparisons on networks better than a guess: none.** On fewer than 20 patients, as hints: 1 against it."
+        in few.reading
+    )
+    assert {row[-1] for row in guessing.grids[0].rows} == {"not to be judged"}
+    assert "of 0 comparisons on networks better than a guess: none.**" in guessing.reading
+
+
+def test_the_network_that_is_judged_is_the_one_that_was_explained(score, done, prediction):
+    """The first of two trainings knows everything, the second nothing; only the first was explained."""
+    good, bad = (prediction((0, 1, 2) * 8, said, model="hmc") for said in ((0, 1, 2) * 8, (0,) * 24))
+    one = score("gradcam", "iou-matched", (0.5,) * 24, model="hmc")
+    place = next(one for one in PLACES if one.part == "maps")
+    for explained, mean in (([[one]], 1.0), ([[one], [one]], 2 / 3)):
+        known, able = skill({"hmc": {"maps": done(*explained), "family": done([good], [bad])}}, place)
+        assert known.mean == pytest.approx(mean)
+        assert able
+    few = done([prediction((0, 1, 2), (0, 1, 2), model="hmc")])
+    assert not skill({"hmc": {"maps": done([one]), "family": few}}, place)[1]  # 3 images
 
 
 def test_the_page_holds_every_question_and_the_command(tmp_path):
@@ -153,3 +204,22 @@ def test_the_page_holds_every_question_and_the_command(tmp_path):
     assert text == page(collect(tmp_path / "none", 0), answers(collect(tmp_path / "none", 0)))
     assert text.count("\n## ") == 6
     assert "xaibench reproduce --questions" in text
+
+
+def test_figures_without_the_papers_stand_beside_each_other_and_what_was_not_run_is_named(place):
+    page = (place / "docs" / "tiny" / "index.md").read_text()
+    assert "| row | set-up | iou | stability |" in page
+    assert "| row | figure | set-up | paper |" in page  # of its second table
+    study = reduced(find(str(TINY)))
+    missing = filled(study, {"one": Done("one", ())}, {"balve-cnn": {}})
+    assert "Not run, or undefined: Table 1 (Overall); Table 2 (Per class); Overlap" in markdown(study, missing, "x")
+
+
+@pytest.mark.parametrize(
+    ("own", "verdict"),
+    [((0.5, 0.6), "yes"), ((0.01, 0.02), "no"), ((0.1, 0.3), "unclear")],
+)
+def test_who_reveals_the_marker_is_told_image_by_image(score, done, own, verdict):
+    values = {"cam": own, "edges": (0.19, 0.2), "random": (0.02, 0.04)}
+    part = done([score(name, "energy-marker", 12 * each, model="resnet50") for name, each in values.items()])
+    assert _reveals(part, "cam", ["edges", "random"])[0] == verdict

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NOT_RUN = "Not answered: the runs that would tell have not been made."
 UNTOLD = "cannot be told"
+FEW = 20  # patients: below it an interval from resampling is too narrow, and what it tells is a hint
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,24 @@ class Answer:
 
 
 def sign(estimate: Estimate | None) -> str:
-    """Which way a difference goes, if that can be told."""
+    """Which way a difference goes, if that can be told. Resampling a few images that are all alike tells nothing."""
     if estimate is None or estimate.low is None or estimate.high is None:
         return "not measured"
+    if estimate.low == estimate.high and not firm(estimate):
+        return UNTOLD
     if estimate.low > 0:
         return "more"
     return "less" if estimate.high < 0 else UNTOLD
+
+
+def firm(estimate: Estimate | None) -> bool:
+    """Whether there are patients enough for more than a hint."""
+    return estimate is not None and estimate.patients >= FEW
+
+
+def hinted(word: str, estimate: Estimate | None) -> str:
+    """What is read off few patients is said to be no more than a hint."""
+    return word if firm(estimate) or word in (UNTOLD, "not measured") else f"{word} (a hint: few patients)"
 
 
 def counted(estimates: Sequence[Estimate | None]) -> str:

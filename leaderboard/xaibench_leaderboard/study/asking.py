@@ -5,7 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from xaibench_leaderboard.study.answering import NOT_RUN, UNTOLD, Answer, Grid, counted, listed, measured, sign, tally
+from xaibench_leaderboard.study.answering import (
+    FEW,
+    NOT_RUN,
+    UNTOLD,
+    Answer,
+    Grid,
+    counted,
+    firm,
+    hinted,
+    listed,
+    measured,
+    sign,
+    tally,
+)
 from xaibench_leaderboard.study.asking_cost import cost
 from xaibench_leaderboard.study.asking_leaks import marker, scale
 from xaibench_leaderboard.study.paired import agreement, difference
@@ -20,7 +33,10 @@ if TYPE_CHECKING:
     from xaibench_leaderboard.study.sources import Done
 
 JUDGED = ("iou-matched", "pointing-game")
+ORDERED = ("iou", *JUDGED)  # the first is the one that the papers' orders are of
+AGAIN_ALIKE = ("stability", "stability-iou", "stability-ssim")
 BLIND = ("centre", "tissue-prior")
+NO_CLASS = ("random", "intensity")  # shown beside them
 GUESSING = "not to be judged"
 BETTER = "better than a guess"
 IN_OVERLAP, IN_STABILITY = (
@@ -47,17 +63,18 @@ def overlap(studies: Studies) -> Answer:
             if own is None or (place.name, metric) in shown:
                 continue
             shown.add((place.name, metric))
-            against = [difference(done, place.model, ("gradcam", floor), metric) for floor in BLIND]
+            against = [difference(done, place.model, ("gradcam", floor), metric) for floor in (*BLIND, *NO_CLASS)]
             gaps += [own, *against]
-            reading = _against(*map(sign, against))
-            readings.setdefault(place.name, reading if able else GUESSING)  # by the first measure, the overlap
+            reading = hinted(_against(*map(sign, against[:2])), own) if able else GUESSING
+            name = f"{place.name}: {place.caveat}" if place.caveat else place.name
+            readings.setdefault(name, reading)  # by the first measure, the overlap
             sources.append(place.source)
             empty = _empty(done, place.model, metric)
             rows.append((place.name, measured(network), metric, empty, *map(measured, (own, *against)), reading))
     if not rows:
         return Answer(question, NOT_RUN)
     heads = ("data and network", "balanced accuracy of the network", "measure", "empty maps", "Grad-CAM",
-             "minus centre blob", "minus tissue prior", "Grad-CAM is")  # fmt: skip
+             "minus centre blob", "minus tissue prior", "minus noise", "minus brightness", "Grad-CAM is")  # fmt: skip
     note = "A blob in the centre and the mean place of lesions look at no network and at no film; an empty map scores 0"
     grid = Grid(heads, tuple(rows), f"{note}. {counted(gaps)}", tuple(dict.fromkeys(sources)))
     return Answer(question, _grouped(readings), (grid,))
@@ -85,7 +102,7 @@ def _grouped(readings: dict[str, str]) -> str:
     """One clause for each reading, with the data it holds on; last, where the network itself knows too little."""
     groups: dict[str, list[str]] = {}
     for name, reading in readings.items():
-        groups.setdefault(reading, []).append(name)
+        groups.setdefault(reading, []).append(name if reading != GUESSING else name.partition(":")[0])
     guessing = groups.pop(GUESSING, [])
     clauses = [
         f"{reading if reading != UNTOLD else 'not clearly better or worse than either'} on {listed(names)}"
@@ -110,19 +127,29 @@ class Compared:
     @property
     def word(self) -> str:
         """Whether the order holds."""
-        return {"more": "holds", "less": "is reversed"}.get(sign(self.gap), UNTOLD)
+        if not self.able:
+            return GUESSING
+        if self.certain:
+            return "holds by definition: the first draws nothing"
+        return hinted({"more": "holds", "less": "is reversed"}.get(sign(self.gap), UNTOLD), self.gap)
+
+    @property
+    def certain(self) -> bool:
+        """Whether the first explainer says the same again because it draws nothing."""
+        first = self.values[0]
+        return self.metric in AGAIN_ALIKE and first is not None and first.low == first.high == 1.0
 
 
 def rankings(studies: Studies) -> Answer:
     """The orders that the papers claim, pair by pair, wherever both were tried."""
     question = "Do the rankings of the papers hold: Score-CAM, Grad-CAM++, Grad-CAM; Grad-CAM, SHAP, LIME in stability?"
-    mapped = _compared(studies, tried(studies), CAMS, ("iou-matched", "pointing-game"))
+    mapped = _compared(studies, tried(studies), CAMS, ORDERED)
     again = [(place, done) for place in AGAIN if (done := found(studies, *place.source))]
-    repeated = _compared(studies, again, FIVE_TIMES, ("stability",))
+    repeated = _compared(studies, again, FIVE_TIMES, AGAIN_ALIKE)
     if not mapped and not repeated:
         return Answer(question, NOT_RUN)
     told = [_told_of_order(IN_OVERLAP, mapped), _told_of_order(IN_STABILITY, repeated)]
-    grids = [_order_grid(some) for some in (repeated, mapped) if some]
+    grids = [_order_grid(some) for some in (mapped, repeated) if some]
     return Answer(question, " ".join(told), tuple(grids))
 
 
@@ -144,14 +171,23 @@ def _compared(
 
 
 def _told_of_order(claim: str, compared: Sequence[Compared]) -> str:
-    """Where networks guess, no order of their maps is counted."""
+    """Not counted: orders of maps of networks that guess, what is so by definition, and what few patients show."""
     if not compared:
         return f"**{claim}:** {NOT_RUN.lower()}"
-    counted_in = [one for one in compared if one.able]
+    able = [one for one in compared if one.able]
+    counted_in = [one for one in able if firm(one.gap) and not one.certain]
     where = "; ".join(dict.fromkeys(one.place.name for one in counted_in))
     words = [{"holds": "held", "is reversed": "reversed"}.get(one.word, "undecided") for one in counted_in]
     on = f" ({where})" if where else ""
-    return f"**{claim}: of {len(words)} comparisons on networks better than a guess{on}: {tally(words) or 'none'}.**"
+    few = [one for one in able if not firm(one.gap) and not one.certain]
+    hints = [{"more": "for it", "less": "against it"}.get(sign(one.gap), "neither way") for one in few]
+    more = f" On fewer than {FEW} patients, as hints: {tally(hints)}." if hints else ""
+    papers = [one for one in compared if one.place.model == "hmc" and one.place.study == "hmc"]
+    own = " On the paper's own network and films it cannot be tested: there the network guesses."
+    more += own if papers and not any(one.able for one in papers) else ""
+    return (
+        f"**{claim}: of {len(words)} comparisons on networks better than a guess{on}: {tally(words) or 'none'}.**{more}"
+    )
 
 
 def _order_grid(compared: Sequence[Compared]) -> Grid:
@@ -162,11 +198,13 @@ def _order_grid(compared: Sequence[Compared]) -> Grid:
             _better(one.able),
             one.metric,
             *map(measured, (*one.values, one.gap)),
+            str(one.gap.patients),
             one.word,
         )
         for one in compared
     )
-    heads = ("claim", "data and network", BETTER, "measure", "first", "second", "first minus second", "the claim")
+    heads = ("claim", "data and network", BETTER, "measure", "first", "second", "first minus second", "patients",
+             "the claim")  # fmt: skip
     note = f"Differences are taken image by image. {counted([one.gap for one in compared])}"
     return Grid(heads, rows, note, tuple(dict.fromkeys(one.place.source for one in compared)))
 
@@ -184,7 +222,9 @@ def agree(studies: Studies) -> Answer:
                 if tau is None:
                     continue
                 word = {"more": "agree", "less": "contradict each other"}.get(sign(tau), UNTOLD)
-                words += [{"agree": "agreed", UNTOLD: "undecided"}.get(word, "contradicted")] if able else []
+                if able and firm(tau):
+                    words.append({"agree": "agreed", UNTOLD: "undecided"}.get(word, "contradicted"))
+                word = hinted(word, tau) if able else GUESSING
                 known.append(tau)
                 sources.append(place.source)
                 about = (place.name, _better(able), local, faithful)
@@ -201,11 +241,14 @@ def agree(studies: Studies) -> Answer:
         "patients",
         "the two",
     )
-    note = "Tau is 1 if both rank the explainers alike, -1 if the other way round; better means better in both"
+    note = (
+        "Tau is 1 if both rank the explainers alike, -1 if the other way round; better means better in both; both are "
+        "measured on the same images, those with lesions"
+    )
     grid = Grid(heads, tuple(rows), f"{note}. {counted(known)}", tuple(dict.fromkeys(sources)))
     reading = (
         f"**Of {len(words)} comparisons of a measure of faithfulness with one of localisation, on networks better than "
-        f"a guess: {tally(words) or 'none'}.** Where "
+        f"a guess and at least {FEW} patients: {tally(words) or 'none'}.** Where "
         "they do not agree, a map that the network itself bears out need not lie on the lesion: the network may look "
         "elsewhere."
     )

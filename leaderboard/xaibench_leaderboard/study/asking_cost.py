@@ -4,62 +4,64 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xaibench_leaderboard.study.answering import NOT_RUN, Answer, Grid, counted, listed, measured
+from xaibench_leaderboard.study.answering import NOT_RUN, Answer, Grid, counted, listed
 from xaibench_leaderboard.study.places import REFERENCES, tried
 from xaibench_leaderboard.study.sources import explained
 from xaibench_leaderboard.wording import number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from xaibench_leaderboard.statistics import Estimate
     from xaibench_leaderboard.study.places import Place, Studies
 
-    Costs = tuple[Place, str, Estimate | None, Estimate | None]
+    Costs = tuple[Estimate | None, ...]  # one of each figure
 
-FIGURES = ("seconds", "forward-samples")
+FIGURES = ("seconds", "forward-samples", "backward-samples")
 IN_PAPERS = ("gradcam", "gradcam++", "scorecam", "kernel-shap", "lime")
 
 
 def cost(studies: Studies) -> Answer:
     """Seconds and passes of one explanation."""
     question = "What does each cost?"
-    every: dict[tuple[str, str], Costs] = {}  # the first place that has a figure counts
+    every: dict[tuple[Place, str], Costs] = {}  # of each figure the first place of a name that has it counts
     for place, done in tried(studies):
         for name in done.rows("explainer", place.model):
-            time, passes = (explained(done, place.model, name, figure) for figure in FIGURES)
-            if name not in REFERENCES and (time or passes):
-                every.setdefault((place.name, name), (place, name, time, passes))
-    known = list(every.values())
-    if not known:
+            found = tuple(explained(done, place.model, name, figure) for figure in FIGURES)
+            if name not in REFERENCES and any(found):
+                key = next((one for one in every if (one[0].name, one[1]) == (place.name, name)), (place, name))
+                before = every.get(key, (None,) * len(FIGURES))
+                every[key] = tuple(one or other for one, other in zip(before, found, strict=True))
+    if not every:
         return Answer(question, NOT_RUN)
-    first = [one for one in known if one[1] in IN_PAPERS]
-    rest = [one for one in known if one[1] not in IN_PAPERS]
+    first = {key: costs for key, costs in every.items() if key[1] in IN_PAPERS}
+    rest = {key: costs for key, costs in every.items() if key not in first}
     grids = [_grid(first, ""), _grid(rest, f"All other explainers ({len(rest)} rows)")]
-    return Answer(question, _told(known), tuple(grid for grid in grids if grid.rows))
+    return Answer(question, _told(every), tuple(grid for grid in grids if grid.rows))
 
 
-def _grid(costs: Sequence[Costs], fold: str) -> Grid:
+def _grid(costs: Mapping[tuple[Place, str], Costs], fold: str) -> Grid:
     rows = tuple(
-        (place.name, name, measured(passes), _middle(time), measured(time)) for place, name, time, passes in costs
+        (place.name, name, _passes(forward), _passes(backward), "-" if time is None else number(time.mean))
+        for (place, name), (time, forward, backward) in costs.items()
     )
-    heads = ("data and network", "explainer", "images passed forward per map", "seconds per map, median", "mean")
+    heads = ("data and network", "explainer", "images passed forward per map", "and back", "seconds per map, median")
     note = (
-        "Seconds depend on the machine and on what else it does; how many images pass the network does not. "
-        f"{counted([one for _, _, *both in costs for one in both])}"
+        "Seconds depend on the machine and on what else it does; how many images pass the network depends on the "
+        f"explainer's profile alone. {counted([one for both in costs.values() for one in both])}"
     )
-    return Grid(heads, rows, note, tuple(dict.fromkeys(place.source for place, *_ in costs)), fold)
+    return Grid(heads, rows, note, tuple(dict.fromkeys(place.source for place, _ in costs)), fold)
 
 
-def _middle(time: Estimate | None) -> str:
-    return "-" if time is None or time.median is None else number(time.median)
+def _passes(estimate: Estimate | None) -> str:
+    return "-" if estimate is None else f"{estimate.mean:,.0f}"
 
 
-def _told(costs: Sequence[Costs]) -> str:
+def _told(costs: Mapping[tuple[Place, str], Costs]) -> str:
     """By passes, which no machine changes."""
     spans: dict[str, list[float]] = {}
-    for _, name, _, passes in costs:
-        spans.setdefault(name, []).extend([passes.mean] if passes else [])
+    for (_, name), (_, forward, _) in costs.items():
+        spans.setdefault(name, []).extend([forward.mean] if forward else [])
     groups: dict[str, list[str]] = {}
     for name, counts in sorted(spans.items(), key=lambda one: max(one[1], default=0.0)):
         if counts:

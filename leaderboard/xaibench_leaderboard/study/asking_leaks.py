@@ -13,7 +13,7 @@ from xaibench_leaderboard.study.resampled import Said, estimate, of_class, overa
 from xaibench_leaderboard.study.sources import Done, explained
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from xaibench_leaderboard.shortcut import Shortcut
     from xaibench_leaderboard.statistics import Estimate
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     Both = tuple[str, list[Estimate | None]]
 
 CNN, OVERLAP, BLOB = "cnn-elhouby", "iou-matched", "centre"
+MARKED, MARKER = "resnet50", "energy-marker"
+REVEALED = ("yes", "no", "unclear")
 PROTOCOLS = ("paper", "strict")
-EXPLAINED = ("maps", "overlap")
+EXPLAINED = ("maps", "many passes", "overlap")
 
 
 def scale(studies: Studies) -> Answer:
@@ -54,6 +56,7 @@ def _sources(protocol: str) -> list[tuple[str, str]]:
 def _accuracy(trained: Sequence[Done]) -> list[Both]:
     said = [[Said(one) for one in part.predictions(CNN)] for part in trained]
     figures = [("balanced accuracy", overall("balanced_accuracy")), ("accuracy", overall("accuracy"))]
+    figures.append(("accuracy of always naming the most frequent class", overall("majority")))
     for kind, words in (("recall", "recall of {}"), ("auc", "area under the ROC curve, {} against the rest")):
         figures += [(words.format(name), of_class(kind, at)) for at, name in enumerate(said[0][0].classes)]
     return [(name, [estimate(one, figure) for one in said]) for name, figure in figures]
@@ -81,7 +84,8 @@ def _told_of_accuracy(figures: Sequence[Both]) -> str:
     return (
         f"**Normal crops are told from lesions with an area under the ROC curve of {measured(both[0])} where crops are "
         f"cut as in the paper, and of {measured(both[1])} where all are of one size and no woman is on both sides: "
-        f"{words.get(_apart(both), 'not measured on both')}.**"
+        f"{words.get(_apart(both), 'not measured on both')}.** Three things change together: the scale of the crops, "
+        "the split by patient, and where in its crop a lesion lies; the test women are others, too."
     )
 
 
@@ -110,10 +114,10 @@ def _overlap_grids(mapped: Sequence[Done]) -> list[Grid]:
         each = [explained(done, CNN, name, OVERLAP) for done in mapped]
         gaps = [difference(done, CNN, (name, BLOB), OVERLAP) if name != BLOB else None for done in mapped]
         known += each
-        rows.append((name, measured(each[0]), measured(gaps[0]), measured(each[1]), measured(gaps[1]), _apart(each)))
+        rows.append((name, measured(each[0]), measured(gaps[0]), measured(each[1]), measured(gaps[1])))
     heads = ("explainer", "overlap, crops as in the paper", "minus centre blob", "overlap, crops of one size",
-             "minus centre blob", "intervals of the two overlaps")  # fmt: skip
-    note = f"Overlap is matched IoU, of the first training. {counted(known)}"
+             "minus centre blob")  # fmt: skip
+    note = f"Overlap is matched IoU. {counted(known)}"
     sources = tuple(source for name in PROTOCOLS for source in _sources(name))
     titles = ("Overlap of every explainer", "Overlap of maps that know nothing of the network, and of the truth")
     groups = [[row for row in rows if (row[0] in REFERENCES) == wanted] for wanted in (False, True)]
@@ -125,24 +129,38 @@ def marker(studies: Studies) -> Answer:
     question = "Which explainer would have revealed the planted marker?"
     done = found(studies, "phantom", "shortcut")
     reports = [one for results in done.results for one in shortcuts_of(boards_of(results))] if done else []
-    if not reports:
+    if done is None or not reports:
         return Answer(question, NOT_RUN)
     rows, known = [], []
+    floors = [one.row.name for one in reports[0].references if one.row.reference == "floor"]
+    verdicts = {one.row.name: _reveals(done, one.row.name, floors) for one in reports[0].methods}
     for one in (*reports[0].methods, *reports[0].references):
         scores = [score.estimate if score else None for score in (one.marker, one.lesion)]
         known += scores
-        rows.append((one.row.name, *map(measured, scores), one.row.reference or one.verdict, one.reason))
+        verdict = verdicts.get(one.row.name, (one.row.reference, ""))
+        rows.append((one.row.name, *map(measured, scores), *verdict))
     heads = ("explainer", "energy on marker", "energy on lesion", "reveals it", "why")
-    note = f"Energy is the share of a map's sum. {counted(known)}"
-    grid = Grid(heads, tuple(rows), note, (("phantom", "shortcut"),), "Every explainer and every floor")
-    return Answer(question, _told_of_marker(reports[0]), (grid,))
+    note = f"Energy is the share of a map's sum; explainers and floors are compared image by image. {counted(known)}"
+    grid = Grid(heads, tuple(rows), note, (("phantom", "shortcut"),))
+    return Answer(question, _told_of_marker(reports[0], verdicts), (grid,))
 
 
-def _told_of_marker(report: Shortcut) -> str:
-    told = f"**Of {len(report.methods)} explainers {len(report.revealing)} put more on the marker than every floor"
-    told += f": {listed([f'`{name}`' for name in report.revealing])}.**" if report.revealing else ".**"
-    unclear = [f"`{one.row.explainer}`" for one in report.methods if one.verdict == "unclear"]
-    told += f" More than noise, but not more than every floor, put {listed(unclear)}." if unclear else ""
+def _reveals(done: Done, name: str, floors: Sequence[str]) -> tuple[str, str]:
+    """Whether an explainer puts more on the marker than all maps that never look at the network."""
+    signs = {floor: sign(difference(done, MARKED, (name, floor), MARKER)) for floor in floors}
+    if below := [floor for floor, found in signs.items() if found == "less"]:
+        return "no", f"less than {listed(below)}, without looking at the network"
+    if level := [floor for floor, found in signs.items() if found != "more"]:
+        return "unclear", f"not clearly more than {listed(level)}"
+    return "yes", "more than every floor"
+
+
+def _told_of_marker(report: Shortcut, verdicts: Mapping[str, tuple[str, str]]) -> str:
+    groups = {word: [f"`{name}`" for name, (verdict, _) in verdicts.items() if verdict == word] for word in REVEALED}
+    told = f"**Of {len(verdicts)} explainers {len(groups['yes'])} put more on the marker than every floor"
+    told += f": {listed(groups['yes'])}.**" if groups["yes"] else ".**"
+    told += f" Less than a map that never looks at the network put {listed(groups['no'])}." if groups["no"] else ""
+    told += f" It cannot be told of {listed(groups['unclear'])}." if groups["unclear"] else ""
     accuracy = report.board.accuracy
     learned = "has learned the marker" if report.taken else "has not clearly learned the marker"
     scores = f": balanced accuracy {measured(accuracy.test)} where the marker says nothing" if accuracy else ""

@@ -10,13 +10,18 @@ from xaibench_leaderboard.study.plan import reductions
 from xaibench_leaderboard.study.sources import Ours, ours
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from xaibench.contracts import Results
+    from xaibench.contracts import Result, Results
     from xaibench_leaderboard.study.plan import Study, Table
     from xaibench_leaderboard.study.sources import Done
 
 ALL = "*"
+OVERLAP = ("iou", "iou-matched")
+BRACKETS = (
+    "Brackets hold the 95 % interval over patients (BCa bootstrap, 1000 draws, Student's level); the spread of "
+    "trainings and the error of the paper's own figure are not in them"
+)
 AUDITED = {"pass": "passed by", "fail": "failed by", "descriptive": "not asked of", "not audited": "not made of"}
 
 
@@ -29,12 +34,13 @@ class Line:
     part: str
     paper: float | None  # None: the paper has no number
     ours: Ours
+    other: str = ""  # why the two figures are not of the same thing; "": they are
 
     @property
     def difference(self) -> float | None:
         """Ours less the paper's."""
         found = self.ours.estimate
-        return None if found is None or self.paper is None else found.mean - self.paper
+        return None if found is None or self.paper is None or self.other else found.mean - self.paper
 
     @property
     def verdict(self) -> str:
@@ -44,11 +50,15 @@ class Line:
             return f"none: {self.ours.reason}"
         if self.paper is None:
             return "no figure in the paper"
+        if self.other:
+            return self.other
         if found.low is None or found.high is None:
             return "no interval"
+        if found.low == found.high:
+            return "no interval: all images alike"
         if found.low <= self.paper <= found.high:
             return "the paper's lies in our interval"
-        return "ours is lower" if found.mean < self.paper else "ours is higher"
+        return f"the paper's lies {'above' if found.mean < self.paper else 'below'} our interval"
 
 
 @dataclass(frozen=True)
@@ -69,13 +79,28 @@ def filled(study: Study, done: Mapping[str, Done], figures: Mapping[str, Mapping
 
 def _fill(study: Study, table: Table, done: Mapping[str, Done], figures: Mapping[str, Any]) -> Filled:
     lines = tuple(
-        Line(row, measure, part, figure_of(figures, table.name, row, measure), ours(done[part], table, row, measure))
+        Line(
+            row,
+            measure,
+            part,
+            figure_of(figures, table.name, row, measure),
+            ours(done[part], table, row, measure),
+            _other(study, measure),
+        )
         for row in _rows(table, done)
         for measure in table.measures
         for part in table.parts
+        if ALL not in table.rows or row in done[part].rows(table.kind, table.model)
     )
     causes = tuple(study.causes[name] for name in table.causes)
     return Filled(table, lines, caption(study, table, lines, done), causes)
+
+
+def _other(study: Study, measure: str) -> str:
+    """Why no paper's figure can be set against ours."""
+    if measure in ("seconds", "hours"):
+        return "another machine"
+    return "of the reduced size: not comparable" if measure == "flops" and study.cut else ""
 
 
 def _rows(table: Table, done: Mapping[str, Done]) -> list[str]:
@@ -96,24 +121,48 @@ def caption(study: Study, table: Table, lines: tuple[Line, ...], done: Mapping[s
     """What must stand under every table: n, interval, versions, limits of the run."""
     parts = [part for part in study.parts if part.name in table.parts]
     told = [f"{part.name}: {part.says}" for part in parts if part.says]
-    told += [_counts(name, [line for line in lines if line.part == name]) for name in table.parts]
+    told += [_counts(name, done[name], [line for line in lines if line.part == name]) for name in table.parts]
+    told += [_explained(name, done[name]) for name in table.parts if table.kind == "explainer"]
     told += [_audited(name, table, done[name]) for name in table.parts]
-    told.append("Brackets hold the 95 % interval over patients (BCa bootstrap, 1000 draws, Student's level)")
+    told.append(BRACKETS)
     told.append(versions([results for name in table.parts for results in done[name].results]))
-    told += limits(study)
+    told += limits(study, table.parts)
     return ". ".join(one for one in told if one) + "."
 
 
-def _counts(part: str, lines: list[Line]) -> str:
+def _counts(part: str, done: Done, lines: list[Line]) -> str:
     """How many images, patients and trainings stand behind the figures of a part."""
     known = [line.ours for line in lines if line.ours.estimate]
     if not known:
-        return f"{part}: nothing has been run"
+        return f"{part}: {'run, but nothing is defined here' if done.results else 'nothing has been run'}"
     images = _span([one.estimate.images for one in known if one.estimate and one.estimate.images])
     patients = _span([one.estimate.patients for one in known if one.estimate and one.estimate.patients])
     trainings = _span([one.trainings for one in known])
     counted = f"n = {images} test images of {patients} patients, " if images else ""
-    return f"{part}: {counted}{trainings} trained network(s) or fold(s)"
+    return f"{part}: {counted}{trainings} {'training or fold' if trainings == '1' else 'trainings or folds'}"
+
+
+def _explained(part: str, done: Done) -> str:
+    """Which class the maps are of, and how often that is the true one."""
+    policies = {one.labels.get("target", "") for one in done.scores("")}
+    if policies != {"predicted"}:
+        return ""
+    marked = {(one.labels.get("fold"), name) for one in done.scores("") for name, value in _lesions(one) if value}
+    answers = [
+        truth == logits.index(max(logits))
+        for one in done.predictions("")
+        for name, truth, logits in zip(one.ids, one.truth, one.logits, strict=True)
+        if (one.labels.get("fold"), name) in marked
+    ]
+    right = f", which is the true one for {sum(answers)} of {len(answers)} images with lesions" if answers else ""
+    return f"{part}: maps are of the predicted class{right}"
+
+
+def _lesions(result: Result) -> list[tuple[str, bool]]:
+    """Images on which overlap is defined have a lesion."""
+    if result.status != "ok" or result.labels.get("metric", "").partition("(")[0] not in OVERLAP:
+        return []
+    return [(name, value is not None) for name, value in zip(result.ids, result.values, strict=True)]
 
 
 def _audited(part: str, table: Table, done: Done) -> str:
@@ -148,7 +197,7 @@ def versions(found: list[Results]) -> str:
     return f"xaibench {environment.get('xaibench', '?')}, torch {torch}, {', '.join(sorted(plugins))}"
 
 
-def limits(study: Study) -> list[str]:
-    """What was cut, if anything."""
-    cut = reductions(study)
+def limits(study: Study, parts: Sequence[str] | None = None) -> list[str]:
+    """What was cut of these parts, or of all, if anything."""
+    cut = reductions(study, parts)
     return [f"Reduced for {study.quick.why}: {'; '.join(cut)}"] if study.quick and cut else []

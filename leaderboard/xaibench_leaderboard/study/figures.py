@@ -30,7 +30,8 @@ def draw(study: Study, tables: Sequence[Filled], done: Mapping[str, Done], folde
     drawn: list[tuple[str, str]] = []
     lines = [line for one in tables for line in one.lines if line.paper is not None and _unit(line)]
     if lines:
-        told = f"Ours, with 95 % intervals over patients, beside the paper's {len(lines)} figures (see the tables)"
+        count = f"{min(len(lines), MOST_LINES)} of {len(lines)}"
+        told = f"Ours, with 95 % intervals over patients, beside {count} figures of the paper (see the tables)"
         drawn.append((save(_intervals(lines[:MOST_LINES]), folder / "compared.svg"), told))
     for table in tables:
         if table.table.kind == "ranks" and (test := critical(done[table.table.parts[0]])):

@@ -117,13 +117,15 @@ def finding(shown: Shown) -> str:
     return (
         f"**Of {len(methods)} explainers of {board.title}, {words.count('more')} overlap with lesions clearly better "
         f"than `{floor.name}` ({number(mean)}), a map that never looks at the network, and {words.count('less')} "
-        f"clearly worse; the best, `{row.name}`, reaches {measured(best)} of 1.** ({_limits(board)})"
+        f"clearly worse; the highest, `{row.name}`, reaches {measured(best)} of 1.** ({_limits(best)})"
     )
 
 
-def _limits(board: Board) -> str:
-    count = f"{board.count} of {board.total}" if board.limited else f"all {board.total}"
-    return f"Matched IoU on {count} test images; 95 % intervals over patients, differences taken image by image."
+def _limits(best: Estimate) -> str:
+    return (
+        f"Matched IoU on the {best.images} test images with lesions; 95 % intervals over patients, differences taken "
+        "image by image."
+    )
 
 
 def drawn(shown: Shown) -> Figure:

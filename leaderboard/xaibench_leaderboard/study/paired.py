@@ -38,9 +38,11 @@ def agreement(done: Done, model: str, one: str, other: str, explainers: Sequence
     """Kendall's tau-b of two metrics over explainers, better meaning better in both, and how many were compared."""
     tables = [{name: values_of(done, model, name, metric) for name in explainers} for metric in (one, other)]
     both = [name for name in explainers if all(table[name] for table in tables)]
-    if len(both) < FEWEST:
+    shared = _shared([table[name] for table in tables for name in both])
+    if len(both) < FEWEST or not shared:
         return None, len(both)
-    patients = tuple(sorted({key[1] for table in tables for name in both for key, _ in table[name]}))
+    tables = [{name: [row for row in table[name] if row[0] in shared] for name in both} for table in tables]
+    patients = tuple(sorted({patient for _, patient in shared}))
     signs = [1.0 if _better(done, model, metric) else -1.0 for metric in (one, other)]
     sums = [_sums([table[name] for name in both], patients) for table in tables]
 
@@ -55,7 +57,12 @@ def agreement(done: Done, model: str, one: str, other: str, explainers: Sequence
         np.nan_to_num(drawn(counts), nan=value[0])[None] for counts in (_draws(patients), 1 - np.eye(len(patients)))
     ]
     low, high = bca(value, ends[0], ends[1], np.ones((1, len(patients)), dtype=bool))
-    return Estimate(float(value[0]), float(low[0]), float(high[0]), 0, len(patients)), len(both)
+    return Estimate(float(value[0]), float(low[0]), float(high[0]), len(shared), len(patients)), len(both)
+
+
+def _shared(columns: Sequence[Sequence[tuple[tuple[str, str], float]]]) -> set[tuple[str, str]]:
+    """Images that have a value in every column: faithfulness is measured on normal films too, overlap is not."""
+    return set.intersection(*({key for key, _ in column} for column in columns)) if columns else set()
 
 
 def _draws(patients: tuple[str, ...]) -> Doubles:

@@ -182,8 +182,8 @@ def repeated(study: Study, seeds: int | None) -> Study:
     return replace(study, parts=parts)
 
 
-def reductions(study: Study) -> list[str]:
-    """What was cut, in words."""
+def reductions(study: Study, parts: Sequence[str] | None = None) -> list[str]:
+    """What was cut, in words; of these parts alone, if any are named."""
     cut = study.quick
     if cut is None or not study.cut:
         return []
@@ -191,7 +191,11 @@ def reductions(study: Study) -> list[str]:
     told += [f"{name}={value} of the task" for name, value in cut.task.items()]
     told += [f"at most {cut.seeds} trainings of each"] if cut.seeds else []
     told += [f"explanations of the first {cut.limit} test images of each fold"] if cut.limit else []
-    told += [f"of {part} only the first {limit}" for part, limit in cut.limits.items()]
+    told += [
+        f"of {part} only the first {limit} test images"
+        for part, limit in cut.limits.items()
+        if parts is None or part in parts
+    ]
     told += [f"explainers at profile {cut.profile}"] if cut.profile else []
     told += [f"without {', '.join(cut.drop)}"] if cut.drop else []
     return told + ([f"only the parts {', '.join(cut.parts)}"] if cut.parts else [])

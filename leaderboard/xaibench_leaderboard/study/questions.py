@@ -13,6 +13,7 @@ from xaibench_leaderboard.study.plan import find, names, reduced
 from xaibench_leaderboard.study.running import done
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from xaibench_leaderboard.study.answering import Answer, Grid
@@ -23,10 +24,14 @@ COMMAND = "xaibench reproduce --questions --docs docs/results"
 INTRODUCTION = (
     "Heatmaps are drawn over mammograms in hundreds of papers, and are mostly judged by eye. Here published claims "
     "about them are measured again. Each answer begins with its finding, which is a reading of intervals: where the "
-    "interval of a difference holds zero, the data do not tell."
+    "interval of a difference holds zero, the data do not tell. No interval is corrected for how many there are: of "
+    "those of differences that are nothing, one in twenty excludes zero by chance. Fewer than 20 patients give hints."
 )
 WORDS = """How to read the tables:
 
+- **A network** is trained on some women and tested on others. Its **balanced accuracy** is the mean over the classes \
+of how many of their images it names rightly; a guess among three classes gets 0.333. The **area under the ROC curve** \
+is how often it ranks an image of a class above one of another; a coin gets 0.5.
 - **Overlap** (`iou-matched`): of each heatmap as many of its brightest pixels are kept as the lesion has, and \
 compared with the lesion; 1 is the lesion exactly, 0 not a pixel of it. `iou` keeps all above half of the maximum.
 - **Pointing game** (`pointing-game`): how often the brightest pixel of all lies on the lesion.
@@ -48,19 +53,23 @@ class Found:
 
 
 def collect(out: Path, seed: int, docs: Path | None = None) -> Found:
-    """Of each study the full form if it has been run, else the quick one; and the board that was published."""
+    """Of each study the form of which more has been run, full or quick; and the board that was published."""
     found = Found()
     if docs is not None and (docs / ARCHIVE).is_file():
         found.done["board"] = {"board": shown_of(docs / ARCHIVE).done}
     for name in names():
         study = find(name)
         forms = [(study, out / name)] + ([(reduced(study), out / f"{name}-quick")] if study.quick else [])
-        for form, folder in forms:
-            parts = done(form, folder, seed) if folder.is_dir() else {}
-            if any(part.predictions("") for part in parts.values()):
-                found.studies[name], found.done[name] = form, parts
-                break
+        ready = [(form, done(form, folder, seed)) for form, folder in forms if folder.is_dir()]
+        form, parts = max(ready, key=lambda one: _begun(one[1]), default=(study, {}))
+        if _begun(parts):
+            found.studies[name], found.done[name] = form, parts
     return found
+
+
+def _begun(parts: Mapping[str, Done]) -> int:
+    """How many parts have anything."""
+    return sum(bool(part.predictions("")) for part in parts.values())
 
 
 def answers(found: Found) -> list[Answer]:

@@ -23,8 +23,8 @@ FIELDS = ("table", *HEADINGS[:4], "ours", "low", "high", "images", "patients", "
 
 def large(value: float) -> str:
     """A figure as people read it: millions and billions in words of their own."""
-    for size, unit in ((1e9, " G"), (1e6, " M")):
-        if abs(value) >= size:
+    for least, size, unit in ((1e9, 1e9, " G"), (1e5, 1e6, " M")):
+        if abs(value) >= least:
             return f"{value / size:.1f}{unit}"
     return number(value)
 
@@ -50,13 +50,37 @@ def cells(line: Line) -> tuple[str, ...]:
     )
 
 
+def grid(one: Filled) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Headings and rows: a figure a row where the paper has some, else all figures of a row beside each other."""
+    if any(line.paper is not None for line in one.lines):
+        return HEADINGS, [cells(line) for line in one.lines]
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for line in one.lines:
+        missing = "" if line.ours.estimate else line.ours.reason
+        rows.setdefault((line.row, line.part), {})[line.measure] = missing or told(line.ours.estimate)
+    measures = one.table.measures
+    heads = ("row", "set-up", *(measure.replace("_", " ") for measure in measures))
+    return heads, [(*names, *(found.get(measure, "-") for measure in measures)) for names, found in rows.items()]
+
+
+def _run(one: Filled) -> bool:
+    return any(line.ours.estimate for line in one.lines)
+
+
+def _not_run(tables: Sequence[Filled]) -> str:
+    missing = [f"{one.table.name} ({one.table.title})" for one in tables if not _run(one)]
+    return f"Not run, or undefined: {'; '.join(missing)}." if missing else ""
+
+
 def markdown(study: Study, tables: Sequence[Filled], command: str, beside: Sequence[str] = ()) -> str:
     """A page."""
     parts = [f"# {study.title}", _about(study), f"Made by `{command}`.", *beside]
-    for one in tables:
-        rows = [HEADINGS, ("---",) * len(HEADINGS), *map(cells, one.lines)]
-        grid = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
-        parts += [f"## {one.table.name}: {one.table.title}", grid, f"*{one.caption}*", *_differs(one)]
+    for one in filter(_run, tables):
+        heads, body = grid(one)
+        rows = [heads, ("---",) * len(heads), *body]
+        lines = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+        parts += [f"## {one.table.name}: {one.table.title}", lines, f"*{one.caption}*", *_differs(study, one)]
+    parts.append(_not_run(tables))
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -64,8 +88,8 @@ def _about(study: Study) -> str:
     return f"After {study.paper}." if study.paper else ""
 
 
-def _differs(one: Filled) -> list[str]:
-    shown = [f"In the paper: {one.table.shown}."] if one.table.shown else []
+def _differs(study: Study, one: Filled) -> list[str]:
+    shown = [f"In the paper: {one.table.shown}."] if one.table.shown and study.paper else []
     causes = "\n".join(f"- {cause}" for cause in one.causes)
     return shown + ([f"What differs, and which way it pulls:\n\n{causes}"] if causes else [])
 
@@ -74,15 +98,17 @@ def section(study: Study, tables: Sequence[Filled], command: str) -> str:
     """A piece of HTML, to be put into a page."""
     parts = [f"<section><h1>{_safe(study.title)}</h1>"]
     parts += [f"<p>{_safe(_about(study))} Made by <code>{_safe(command)}</code>.</p>"]
-    for one in tables:
-        head = "".join(f"<th>{_safe(name)}</th>" for name in HEADINGS)
-        body = "".join(f"<tr>{''.join(f'<td>{_safe(cell)}</td>' for cell in cells(line))}</tr>" for line in one.lines)
+    for one in filter(_run, tables):
+        heads, rows = grid(one)
+        head = "".join(f"<th>{_safe(name)}</th>" for name in heads)
+        body = "".join(f"<tr>{''.join(f'<td>{_safe(cell)}</td>' for cell in row)}</tr>" for row in rows)
         causes = "".join(f"<li>{_safe(cause)}</li>" for cause in one.causes)
         parts.append(
             f"<h2>{_safe(one.table.name)}: {_safe(one.table.title)}</h2>"
             f"<table><caption>{_safe(one.caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
             f"<p>What differs:</p><ul>{causes}</ul>"
         )
+    parts += [f"<p>{_safe(missing)}</p>"] if (missing := _not_run(tables)) else []
     return "\n".join([*parts, "</section>"]) + "\n"
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xaibench.references import parse
 from xaibench_leaderboard.comparisons import critical_difference
 from xaibench_leaderboard.statistics import Estimate, mean_estimate
 from xaibench_leaderboard.study.resampled import Said, estimate, of_class, overall
@@ -54,11 +55,16 @@ class Done:
             return list(dict.fromkeys(_name(one.cards, "model") for one in self.predictions("")))
         if kind == "class":
             return list(dict.fromkeys(name for one in self.predictions(model) for name in one.classes))
-        return list(dict.fromkeys(_name(one.cards, "explainer") for one in self.scores(model)))
+        return list(dict.fromkeys(_named(one, "explainer") for one in self.scores(model)))
 
 
 def _name(cards: Mapping[str, Mapping[str, Any]], kind: str) -> str:
     return str(cards.get(kind, {}).get("name", ""))
+
+
+def _named(result: Result, kind: str) -> str:
+    """By its card; a cell that was never finished has none."""
+    return _name(result.cards, kind) or parse(result.labels.get(kind, "")).target
 
 
 def ours(done: Done, table: Table, row: str, measure: str) -> Ours:
@@ -108,6 +114,8 @@ def _explained(done: Done, model: str, explainer: str, metric: str) -> Ours:
         return Ours(None, reason=f"{found[0].status}: {found[0].reason}" if found[0].reason else found[0].status)
     _, values, patients = per_image(good)
     told = mean_estimate(values, patients)
+    if told and metric == "seconds":  # batches share their time, and machines differ: patients tell nothing of it
+        told = replace(told, mean=told.mean if told.median is None else told.median, low=None, high=None)
     return Ours(told, len(good), "" if told else "defined for no image")
 
 
@@ -122,7 +130,7 @@ def picked(done: Done, model: str, explainer: str, metric: str) -> list[Result]:
 
 
 def _is(result: Result, explainer: str, metric: str) -> bool:
-    return _name(result.cards, "explainer") == explainer and _name(result.cards, "metric") == metric
+    return _named(result, "explainer") == explainer and _named(result, "metric") == metric
 
 
 def per_image(found: Sequence[Result]) -> tuple[list[str], list[float | None], list[str]]:
