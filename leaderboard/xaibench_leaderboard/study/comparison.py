@@ -73,8 +73,7 @@ class Filled:
 
 def filled(study: Study, done: Mapping[str, Done], figures: Mapping[str, Mapping[str, Any]]) -> list[Filled]:
     """Every table of the study."""
-    told = [_fill(study, table, done, figures.get(table.recipe or study.recipe, {})) for table in study.tables]
-    return [one for one in told if one.lines]
+    return [_fill(study, table, done, figures.get(table.recipe or study.recipe, {})) for table in study.tables]
 
 
 def _fill(study: Study, table: Table, done: Mapping[str, Done], figures: Mapping[str, Any]) -> Filled:
