@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from xaibench.errors import UsageError
-from xaibench_leaderboard.study.plan import find, names, only, parse, reduced, reductions, repeated
+from xaibench_leaderboard.study.plan import find, names, only, parse, reduced, reductions, repeated, whole
 from xaibench_leaderboard.study.running import reported, request, slug, works
 
 TINY = Path(__file__).with_name("tiny.toml")
@@ -81,7 +81,17 @@ def test_parts_may_be_cut_more_than_others():
     told = f"of robustness, paper only the first {parts['robustness, paper'].limit} test images"
     assert told in reductions(study)
     assert told in reductions(study, ["robustness, paper", "paper"])
-    assert reductions(study, ["paper"]) == []  # of which nothing is cut
+    assert not any("robustness" in one for one in reductions(study, ["paper"]))
+    full = find("balve").parts[0]
+    extra = parts["paper, full size"]
+    assert (extra.models, extra.task) == (full.models, full.task)
+    assert "as they stand: paper, full size; strict, full size" in reductions(study)
+
+
+def test_a_whole_study_has_none_of_the_parts_that_only_judge_a_cut():
+    study = whole(find("balve"))
+    assert not any("full size" in part.name for part in study.parts)
+    assert not any("full size" in name for table in study.tables for name in table.parts)
 
 
 def test_explainers_that_take_too_long_are_dropped():

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CNN, OVERLAP, BLOB = "cnn-elhouby", "iou-matched", "centre"
 MARKED, MARKER = "resnet50", "energy-marker"
 REVEALED = ("yes", "no", "unclear")
-PROTOCOLS = ("paper", "strict")
+PROTOCOLS, WHOLE = ("paper", "strict"), ("paper, full size", "strict, full size")
 EXPLAINED = ("maps", "many passes", "overlap")
 
 
@@ -36,7 +36,11 @@ def scale(studies: Studies) -> Answer:
     if len(trained) < 2:
         return Answer(question, NOT_RUN)
     figures = _accuracy(trained)
-    told, grids = [_told_of_accuracy(figures)], [_accuracy_grid(trained, figures)]
+    told, grids = [_told_of_accuracy(figures)], [_accuracy_grid(trained, figures, PROTOCOLS)]
+    at_size = [done for name in WHOLE if (done := found(studies, "balve", name))]
+    if len(at_size) == 2:
+        title = "The same where the network was trained at the paper's size and number of epochs"
+        grids.append(_accuracy_grid(at_size, _accuracy(at_size), WHOLE, title))
     if len(mapped) == 2:
         told.append(_told_of_overlap(mapped))
         grids += _overlap_grids(mapped)
@@ -62,12 +66,12 @@ def _accuracy(trained: Sequence[Done]) -> list[Both]:
     return [(name, [estimate(one, figure) for one in said]) for name, figure in figures]
 
 
-def _accuracy_grid(trained: Sequence[Done], figures: Sequence[Both]) -> Grid:
+def _accuracy_grid(trained: Sequence[Done], figures: Sequence[Both], parts: Sequence[str], fold: str = "") -> Grid:
     counts = " and ".join(str(len(part.predictions(CNN))) for part in trained)
     note = f"Means over {counts} trainings. {counted([one for _, both in figures for one in both])}"
     rows = tuple((name, *map(measured, both), _apart(both)) for name, both in figures)
     heads = ("figure", "crops as in the paper", "crops of one size", "intervals")
-    return Grid(heads, rows, note, tuple(("balve", name) for name in PROTOCOLS))
+    return Grid(heads, rows, note, tuple(("balve", name) for name in parts), fold)
 
 
 def _apart(both: Sequence[Estimate | None]) -> str:

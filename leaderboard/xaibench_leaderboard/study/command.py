@@ -91,10 +91,10 @@ def _reproduce(name: str, as_json: bool, options: dict[str, Any]) -> int:
 
 def chosen(name: str, quick: bool, repeats: int | None) -> Study:
     """The study as it is asked for."""
-    from xaibench_leaderboard.study.plan import find, reduced, repeated
+    from xaibench_leaderboard.study.plan import find, reduced, repeated, whole
 
     study = find(name)
-    return repeated(reduced(study) if quick else study, repeats)
+    return repeated(reduced(study) if quick else whole(study), repeats)
 
 
 def folder_of(study: Study) -> str:

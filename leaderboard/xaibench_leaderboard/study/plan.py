@@ -65,6 +65,7 @@ class Quick:
     profile: Literal["", "quick", "standard", "paper"] = ""
     parts: tuple[str, ...] = ()  # only these; none named: all
     drop: tuple[str, ...] = ()  # explainers and metrics that take too long, by name
+    extra: tuple[Part, ...] = ()  # what is run as it stands, so that a cut can be judged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +112,8 @@ def parse(text: str, where: str) -> Study:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{where} is not TOML: {error}") from error
     study = made(Study, table, where)
-    known = {part.name for part in study.parts}
+    parts = (*study.parts, *(study.quick.extra if study.quick else ()))
+    known = {part.name for part in parts}
     for one in study.tables:
         if unknown := set(one.parts) - known:
             raise UsageError(
@@ -119,7 +121,7 @@ def parse(text: str, where: str) -> Study:
             )
         if unknown := set(one.causes) - set(study.causes):
             raise UsageError(f"{where}: {one.name} names the cause {min(unknown)}, which is not explained")
-    if len(known) < len(study.parts):
+    if len(known) < len(parts):
         raise UsageError(f"{where}: two parts have one name")
     return study
 
@@ -130,7 +132,7 @@ def reduced(study: Study) -> Study:
     if cut is None:
         raise UsageError(f"study {study.name} has no quick form: nothing of it takes long")
     kept = [_cut(part, cut) for part in study.parts if not cut.parts or part.name in cut.parts]
-    return with_parts(replace(study, cut=True), tuple(kept))
+    return with_parts(replace(study, cut=True), (*kept, *cut.extra))
 
 
 def with_parts(study: Study, parts: tuple[Part, ...]) -> Study:
@@ -138,6 +140,11 @@ def with_parts(study: Study, parts: tuple[Part, ...]) -> Study:
     known = {part.name for part in parts}
     tables = [replace(one, parts=tuple(name for name in one.parts if name in known)) for one in study.tables]
     return replace(study, parts=parts, tables=tuple(table for table in tables if table.parts))
+
+
+def whole(study: Study) -> Study:
+    """The study as the paper made it."""
+    return with_parts(study, study.parts)
 
 
 def only(study: Study, names: Sequence[str]) -> Study:
@@ -198,4 +205,5 @@ def reductions(study: Study, parts: Sequence[str] | None = None) -> list[str]:
     ]
     told += [f"explainers at profile {cut.profile}"] if cut.profile else []
     told += [f"without {', '.join(cut.drop)}"] if cut.drop else []
+    told += [f"as they stand: {'; '.join(part.name for part in cut.extra)}"] if cut.extra else []
     return told + ([f"only the parts {', '.join(cut.parts)}"] if cut.parts else [])

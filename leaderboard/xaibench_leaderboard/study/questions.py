@@ -9,7 +9,7 @@ from xaibench.files import write_json
 from xaibench_leaderboard.study.asking import ANSWERS
 from xaibench_leaderboard.study.comparison import limits, versions
 from xaibench_leaderboard.study.opening import ARCHIVE, shown_of
-from xaibench_leaderboard.study.plan import find, names, reduced
+from xaibench_leaderboard.study.plan import find, names, reduced, whole
 from xaibench_leaderboard.study.running import done
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def collect(out: Path, seed: int, docs: Path | None = None) -> Found:
         found.done["board"] = {"board": shown_of(docs / ARCHIVE).done}
     for name in names():
         study = find(name)
-        forms = [(study, out / name)] + ([(reduced(study), out / f"{name}-quick")] if study.quick else [])
+        forms = [(whole(study), out / name)] + ([(reduced(study), out / f"{name}-quick")] if study.quick else [])
         ready = [(form, done(form, folder, seed)) for form, folder in forms if folder.is_dir()]
         form, parts = max(ready, key=lambda one: _begun(one[1]), default=(study, {}))
         if _begun(parts):
