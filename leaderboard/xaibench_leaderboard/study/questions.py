@@ -32,6 +32,8 @@ WORDS = """How to read the tables:
 - **A network** is trained on some women and tested on others. Its **balanced accuracy** is the mean over the classes \
 of how many of their images it names rightly; a guess among three classes gets 0.333. The **area under the ROC curve** \
 is how often it ranks an image of a class above one of another; a coin gets 0.5.
+- **Heatmaps** are of the class that the network names, right or wrong; the tables of each study say how often it is \
+right on images with lesions.
 - **Overlap** (`iou-matched`): of each heatmap as many of its brightest pixels are kept as the lesion has, and \
 compared with the lesion; 1 is the lesion exactly, 0 not a pixel of it. `iou` keeps all above half of the maximum.
 - **Pointing game** (`pointing-game`): how often the brightest pixel of all lies on the lesion.

@@ -91,7 +91,7 @@ def _about(study: Study) -> str:
 def _differs(study: Study, one: Filled) -> list[str]:
     shown = [f"In the paper: {one.table.shown}."] if one.table.shown and study.paper else []
     causes = "\n".join(f"- {cause}" for cause in one.causes)
-    return shown + ([f"What differs, and which way it pulls:\n\n{causes}"] if causes else [])
+    return shown + ([f"What differs, or pulls the figures apart:\n\n{causes}"] if causes else [])
 
 
 def section(study: Study, tables: Sequence[Filled], command: str) -> str:
