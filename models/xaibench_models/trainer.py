@@ -17,6 +17,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.flop_counter import FlopCounterMode
 
 from xaibench.allocator import keep_memory
@@ -170,9 +171,11 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Lightning answers Ctrl-C by leaving the process with code 1; who called us wants to know what it was."""
+    """Lightning leaves the process on Ctrl-C and on a scheduler's SIGTERM; who called us wants to know what it was."""
     try:
         yield
+    except SIGTERMException:
+        raise KeyboardInterrupt from None
     except SystemExit as leaving:
         if isinstance(leaving.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None

@@ -17,6 +17,7 @@ from torch import nn
 
 from xaibench.contracts import Workshop
 from xaibench.errors import DataError, UsageError, XaibenchError
+from xaibench.runner import sigterm_as_interrupt
 from xaibench_models.images import TaskImages
 from xaibench_models.lesson import Lesson
 from xaibench_models.recipes import Augmentation, checked, find
@@ -234,14 +235,18 @@ def test_the_callers_random_numbers_are_untouched(tiny, tmp_path):
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_ctrl_c_reaches_the_caller_as_itself_and_the_training_can_go_on(tiny, tmp_path, undisturbed):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interruptions_reach_the_caller_and_the_training_can_go_on(tiny, tmp_path, undisturbed, number):
+    """SIGTERM as a run takes it: it is Lightning that keeps it from the run's own handler."""
+
     def interrupt(what, done, total):
         if done == 15:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
 
-    with pytest.raises(KeyboardInterrupt):
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), sigterm_as_interrupt():
         trained(tiny, tmp_path, progress=interrupt)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
     network, _ = trained(tiny, tmp_path)
     assert tiny.weights_hash(network) == undisturbed[0]["hash"]
 
