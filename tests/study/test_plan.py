@@ -94,6 +94,11 @@ def test_a_whole_study_has_none_of_the_parts_that_only_judge_a_cut():
     assert not any("full size" in name for table in study.tables for name in table.parts)
 
 
+def test_models_that_take_too_long_are_dropped():
+    (rivals,) = [part for part in reduced(find("hmc")).parts if part.name == "rivals"]
+    assert [model.partition("(")[0] for model in rivals.models] == ["vit", "vgg16"]
+
+
 def test_explainers_that_take_too_long_are_dropped():
     full, cut = ({part.name: part for part in one.parts} for one in (find("phantom"), reduced(find("phantom"))))
     assert "ablationcam" in full["clean"].explainers

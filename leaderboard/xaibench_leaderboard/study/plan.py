@@ -64,7 +64,7 @@ class Quick:
     limits: dict[str, int] = field(default_factory=dict)  # of parts that cost more than the others
     profile: Literal["", "quick", "standard", "paper"] = ""
     parts: tuple[str, ...] = ()  # only these; none named: all
-    drop: tuple[str, ...] = ()  # explainers and metrics that take too long, by name
+    drop: tuple[str, ...] = ()  # models, explainers and metrics that take too long, by name
     extra: tuple[Part, ...] = ()  # what is run as it stands, so that a cut can be judged
 
 
@@ -159,7 +159,7 @@ def _cut(part: Part, cut: Quick) -> Part:
     limits = [one for one in (part.limit, cut.limits.get(part.name, cut.limit)) if one]
     return replace(
         part,
-        models=tuple(with_params(model, cut.model) for model in part.models),
+        models=tuple(with_params(model, cut.model) for model in _kept(part.models, cut)),
         task=with_params(part.task, cut.task),
         explainers=_kept(part.explainers, cut),
         metrics=_kept(part.metrics, cut),
