@@ -15,7 +15,7 @@ ARCHIVES = sorted(DOCS.rglob("*.zip"))
 LARGEST = [max(found.glob("*.zip"), key=lambda path: path.stat().st_size) for found in {one.parent for one in ARCHIVES}]
 STUDIES = sorted(DOCS.glob("*/reproduction.json"))
 PLAIN = {".md", ".json", ".csv", ".html", ".svg", ".zip"}
-MOST_BYTES = 9_000_000
+MOST_BYTES = 20_000_000
 needs_films = pytest.mark.skipif(
     not {"XAIBENCH_DATA", "XAIBENCH_CACHE"} <= set(os.environ),
     reason="XAIBENCH_DATA and XAIBENCH_CACHE must name the films and the trained networks",
