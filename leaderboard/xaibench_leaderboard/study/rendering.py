@@ -58,9 +58,13 @@ def grid(one: Filled) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     for line in one.lines:
         missing = "" if line.ours.estimate else line.ours.reason
         rows.setdefault((line.row, line.part), {})[line.measure] = missing or told(line.ours.estimate)
-    measures = one.table.measures
+    measures = [name for name in one.table.measures if any(line.ours.estimate for line in _of(one, name))]
     heads = ("row", "set-up", *(measure.replace("_", " ") for measure in measures))
     return heads, [(*names, *(found.get(measure, "-") for measure in measures)) for names, found in rows.items()]
+
+
+def _of(one: Filled, measure: str) -> list[Line]:
+    return [line for line in one.lines if line.measure == measure]
 
 
 def _run(one: Filled) -> bool:
