@@ -15,6 +15,7 @@ ARCHIVES = sorted(DOCS.rglob("*.zip"))
 LARGEST = [max(found.glob("*.zip"), key=lambda path: path.stat().st_size) for found in {one.parent for one in ARCHIVES}]
 STUDIES = sorted(DOCS.glob("*/reproduction.json"))
 PLAIN = {".md", ".json", ".csv", ".html", ".svg", ".zip"}
+NOTHING_HERE = 3  # exit code: nothing could be made again
 MOST_BYTES = 20_000_000
 needs_films = pytest.mark.skipif(
     not {"XAIBENCH_DATA", "XAIBENCH_CACHE"} <= set(os.environ),
@@ -76,4 +77,6 @@ def test_the_claims_of_every_archive_follow_from_its_scores(archive):
 @pytest.mark.parametrize("archive", sorted(LARGEST), ids=names(sorted(LARGEST)))
 def test_a_sample_of_the_largest_archive_of_each_study_is_made_again_where_the_films_are(archive):
     code, checks = verified(archive, 2)
+    if code == NOTHING_HERE:
+        pytest.skip("XAIBENCH_CACHE does not hold the networks of this archive: its study was run elsewhere")
     assert code == 0, [one for one in checks if one["verdict"] != "holds"]
