@@ -246,9 +246,12 @@ def agree(studies: Studies) -> Answer:
         "measured on the same images, those with lesions"
     )
     grid = Grid(heads, tuple(rows), f"{note}. {counted(known)}", tuple(dict.fromkeys(sources)))
+    if not words:
+        few = f"no network that is better than a guess has both on {FEW} patients; the table holds hints"
+        return Answer(question, f"**Not told: {few}.**", (grid,))
     reading = (
         f"**Of {len(words)} comparisons of a measure of faithfulness with one of localisation, on networks better than "
-        f"a guess and at least {FEW} patients: {tally(words) or 'none'}.** Where "
+        f"a guess and at least {FEW} patients: {tally(words)}.** Where "
         "they do not agree, a map that the network itself bears out need not lie on the lesion: the network may look "
         "elsewhere."
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from xaibench_leaderboard.board import boards_of
 from xaibench_leaderboard.shortcut import shortcuts_of
-from xaibench_leaderboard.study.answering import NOT_RUN, Answer, Grid, counted, listed, measured, sign
+from xaibench_leaderboard.study.answering import FEW, NOT_RUN, Answer, Grid, counted, firm, listed, measured, sign
 from xaibench_leaderboard.study.paired import difference
 from xaibench_leaderboard.study.places import REFERENCES, found
 from xaibench_leaderboard.study.resampled import Said, estimate, of_class, overall
@@ -146,7 +146,9 @@ def marker(studies: Studies) -> Answer:
     heads = ("explainer", "energy on marker", "energy on lesion", "reveals it", "why")
     note = f"Energy is the share of a map's sum; explainers and floors are compared image by image. {counted(known)}"
     grid = Grid(heads, tuple(rows), note, (("phantom", "shortcut"),))
-    return Answer(question, _told_of_marker(reports[0], verdicts), (grid,))
+    few = any(one is not None and not firm(one) for one in known)
+    hint = f" All this on fewer than {FEW} patients, and so as hints." if few else ""
+    return Answer(question, _told_of_marker(reports[0], verdicts) + hint, (grid,))
 
 
 def _reveals(done: Done, name: str, floors: Sequence[str]) -> tuple[str, str]:
