@@ -84,7 +84,8 @@ def _weighted_sum(tensor: torch.Tensor) -> torch.Tensor:
 
 @cache
 def _ramp(size: int, device: torch.device) -> torch.Tensor:
-    return torch.linspace(1, 2, size, device=device)
+    with torch.inference_mode(False):  # whoever comes first, it serves all
+        return torch.linspace(1, 2, size, device=device)
 
 
 def _probe(image: torch.Tensor) -> torch.Tensor:

@@ -105,8 +105,8 @@ class Infill:
         kept = masks.to(image.device, torch.bool)
         generator = torch.Generator().manual_seed(derive("noisy-linear", seed))
         noise = NOISE * torch.randn(image.shape, generator=generator, dtype=torch.float32).to(image)
-        filled = (harmonic(image, kept) + noise).clamp_(0, 1)
-        return torch.where(kept.unsqueeze(1), image, filled, out=filled)
+        filled = (harmonic(image, kept) + noise).clamp(0, 1)
+        return torch.where(kept.unsqueeze(1), image, filled)
 
     def maskings(self, image: torch.Tensor, masks: Iterable[torch.Tensor], seed: int) -> Iterator[Masking]:
         """What to give to `Classifier.masked_many`; all its answers in a row are those to the masks."""

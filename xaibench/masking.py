@@ -86,6 +86,16 @@ class _Batch:
         )
 
 
+def _part(infills: torch.Tensor, start: int, count: int) -> torch.Tensor:
+    """The infills of these masks; a single one is that of all."""
+    if len(infills) == 1:
+        return infills
+    if len(part := infills[start : start + count]) != count:
+        msg = f"{len(infills)} infills for more masks; give one, or as many as there are masks"
+        raise ValueError(msg)
+    return part
+
+
 class MaskingEngine:
     """Runs maskings through one network."""
 
@@ -128,7 +138,7 @@ class MaskingEngine:
             orders.append(order)
             for item in masking.masks:
                 masks = item.reshape(-1, *item.shape[-2:])
-                own = infill[taken : taken + len(masks)] if infill.ndim > image.ndim else infill
+                own = _part(infill, taken, len(masks)) if infill.ndim > image.ndim else infill
                 taken, order.waiting = taken + len(masks), order.waiting + len(masks)
                 yield _Piece(order, masks, own.expand(len(masks), *image.shape))
             order.complete = True

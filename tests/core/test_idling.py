@@ -37,13 +37,13 @@ def burnt(before, **surroundings):
 
 
 @pytest.mark.skipif(
-    sys.platform != "linux" or "OpenMP" not in torch.__config__.parallel_info(),
-    reason="only GNU's OpenMP knows how long to spin",
+    sys.platform != "linux" or "OpenMP" not in torch.__config__.parallel_info() or len(os.sched_getaffinity(0)) < 2,
+    reason="only GNU's OpenMP knows how long to spin, and only where there is a core to spin on",
 )
 def test_the_command_lets_idle_threads_sleep_unless_the_user_says_otherwise():
-    kept_awake = burnt(COMMAND, OMP_WAIT_POLICY="active")
-    assert burnt(COMMAND) < kept_awake / 5
-    assert burnt(COMMAND, GOMP_SPINCOUNT="30000000") > kept_awake / 5
+    usual = burnt("")
+    assert burnt(COMMAND) < usual / 2
+    assert burnt(COMMAND, GOMP_SPINCOUNT="30000000") > usual
 
 
 def test_what_the_user_has_set_stays(monkeypatch):

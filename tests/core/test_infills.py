@@ -222,3 +222,9 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(UsageError, match="depends on the mask"):
         infill("noisy-linear", picture(), 0)
     assert {*PLAIN, *IMPUTED} == set(NAMES)
+
+
+def test_an_image_whose_gradient_is_watched_can_be_imputed():
+    kept = some_kept(0)
+    watched = infill("noisy-linear", picture().requires_grad_(), 3, kept)
+    assert torch.equal(watched.detach(), infill("noisy-linear", picture(), 3, kept))

@@ -85,6 +85,14 @@ def test_each_mask_may_have_an_infill_of_its_own(network, classifier):
         torch.testing.assert_close(logits, wanted)
 
 
+def test_one_infill_in_front_serves_all_masks_and_too_few_are_refused(network, classifier):
+    masks, image, infill = drawn(9, 4, 4), drawn(1, 4, 4, seed=2), drawn(1, 1, 4, 4, seed=1)
+    (found,) = classifier.masked_many([Masking(image, (masks[:5], masks[5:]), infill)])
+    torch.testing.assert_close(found, by_hand(network, Masking(image, masks, infill[0])))
+    with pytest.raises(ValueError, match="8 infills for more masks"):
+        list(classifier.masked_many([Masking(image, (masks[:5], masks[5:]), drawn(8, 1, 4, 4))]))
+
+
 def test_batches_are_filled_across_images(network, classifier):
     assert [len(logits) for logits in classifier.masked_many(maskings([3, 9, 1, 6]))] == [3, 9, 1, 6]
     assert network.batches == [4, 4, 4, 4, 3]

@@ -105,6 +105,8 @@ def test_parts_that_are_run_apart_come_together(place, tmp_path):
     for part in ("two", "one"):
         ran = invoke("reproduce", study, *OPTIONS, "--part", part, "--out", tmp_path / "out", "--json")
         assert ran.exit_code == 0, ran.output
+        made = {one.name for one in (tmp_path / "out" / "tiny-quick").iterdir() if one.is_dir()}
+        assert ("one-seed0" in made) == (part == "one")  # the first run made nothing of the other part
     told = json.loads(ran.stdout)
     assert "--part" not in told["command"]  # which makes all of it
     assert {row["part"] for table in told["tables"] for row in table["rows"]} == {"one", "two"}

@@ -82,7 +82,8 @@ class Removal:
         self.case, self.infill = case, infill
         pieces: Sequence[Labels | None] = labels or [None] * len(case.maps)
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            self.ranks = list(pool.map(ranking, case.maps, case.seeds, pieces))
+            given = zip(case.maps, case.seeds, pieces, strict=True)
+            self.ranks = list(pool.map(lambda one: ranking(*one), given))
         self.pieces = np.array([ranks.max() + 1 for ranks in self.ranks], dtype=np.int64)
 
     def counts(self, parts: Scores) -> Counts:

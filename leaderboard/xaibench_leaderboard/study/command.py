@@ -81,7 +81,7 @@ def _reproduce(name: str, as_json: bool, options: dict[str, Any]) -> int:
             code = do(asked, out, options["seed"], _device(options["device"]), progress, shlex.split(command))
         if code == INTERRUPTED:
             words = [word for part in options["parts"] for word in ("--part", part)]
-            click.echo(f"to go on: {command} {shlex.join(words)}", err=True)
+            click.echo(f"to go on: {shlex.join([*shlex.split(command), *words])}", err=True)
             return code
     tables = filled(study, done(study, out, options["seed"]), reported(study))
     _write(study, tables, command, out, options)

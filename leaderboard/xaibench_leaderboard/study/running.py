@@ -85,10 +85,15 @@ def done(study: Study, out: Path, seed: int) -> dict[str, Done]:
     found: dict[str, Done] = {}
     for part in study.parts:
         folders = [work.folder for work in works(study, out, seed) if work.part is part]
-        found[part.name] = Done(part.name, tuple(load_results(one) for one in folders if one.exists()))
+        found[part.name] = Done(part.name, tuple(load_results(one) for one in folders if _begun(one)))
     if not any(one.results for one in found.values()):
         raise DataError(f"{out} holds nothing of study {study.name} yet; run it without --no-run")
     return found
+
+
+def _begun(folder: Path) -> bool:
+    """Whether it is a results folder yet: another run may be about to make it one."""
+    return (folder / "xaibench.json").exists()
 
 
 def reported(study: Study) -> Mapping[str, Mapping[str, Any]]:
@@ -111,4 +116,4 @@ def _recipe(study: Study, name: str) -> Mapping[str, Any]:
 
 def folders(study: Study, out: Path, seed: int) -> Iterator[Work]:
     """The results folders that are there."""
-    yield from (work for work in works(study, out, seed) if (work.folder / "xaibench.json").exists())
+    yield from (work for work in works(study, out, seed) if _begun(work.folder))

@@ -1,5 +1,7 @@
 """Deletion and insertion, worked by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from xaibench.errors import UsageError
 from xaibench.infills import infill
 from xaibench.metrics.deletion import Deletion, Insertion
-from xaibench.metrics.removal import _stable_order, grid, ranking
+from xaibench.metrics.removal import Removal, _stable_order, grid, ranking
 
 WEIGHTS = [[[8, 4, 2, 1]]]
 MAP = [[0.9, 0.5, 0.7, 0.1]]
@@ -194,3 +196,9 @@ def test_the_card_tells_the_places_of_the_curve_and_its_range(metric):
 def test_what_cannot_be_is_refused(params, message):
     with pytest.raises(UsageError, match=message):
         Deletion(**params)
+
+
+def test_every_map_needs_its_seed_and_its_pieces():
+    case = SimpleNamespace(maps=np.zeros((3, 4, 4), np.float32), seeds=(0, 1, 2))
+    with pytest.raises(ValueError, match="shorter"):
+        Removal(case, None, [grid((4, 4), 2)] * 2)
