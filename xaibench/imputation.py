@@ -10,8 +10,16 @@ On a processor masks are restored one by one in compiled code (`xaibench.restori
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 import torch
 from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xaibench.contracts import Floats
 
 # A neighbour beside weighs 1/6, one across a corner 1/12: 12 times as much is (1, 2, 1) along rows times the same along
 # columns, less the pixel's own 4.
@@ -24,37 +32,71 @@ SWEEPS = 3  # on the coarsest grid
 TINY = 1e-30
 
 
-@torch.no_grad()
+class Restoration(NamedTuple):
+    """An image [C, H, W], and masks [M, H, W] that each keep some of its pixels."""
+
+    image: torch.Tensor
+    kept: torch.Tensor
+    noise: torch.Tensor | None = None  # [C, H, W] on top of what is restored, which then is clipped to [0, 1]
+
+
 def harmonic(image: torch.Tensor, kept: torch.Tensor, tolerance: float = TOLERANCE) -> torch.Tensor:
     """The image [C, H, W] with the pixels that a mask [M, H, W] does not keep restored from the others: [M, C, H, W].
 
     If nothing is kept, nothing can be restored: the answer is the mean of each channel.
     """
-    kept = kept.to(image.device, torch.bool)
-    if len(image) > 1 and bool((image == image[:1]).all()):  # a grey film with its one channel repeated
-        return harmonic(image[:1], kept, tolerance).expand(-1, len(image), -1, -1)
-    return (one_by_one if image.device.type == "cpu" else together)(image, kept, tolerance)
+    return restorations([Restoration(image, kept)], tolerance)[0]
 
 
-def one_by_one(image: torch.Tensor, kept: torch.Tensor, tolerance: float = TOLERANCE) -> torch.Tensor:
-    """As `harmonic`, on a processor."""
+@torch.no_grad()
+def restorations(wanted: Sequence[Restoration], tolerance: float = TOLERANCE) -> list[torch.Tensor]:
+    """Many of those, of images that are on one device."""
+    on_processor = all(one.image.device.type == "cpu" for one in wanted)
+    found = one_by_one(wanted, tolerance) if on_processor else [together(one, tolerance) for one in wanted]
+    return [_with_kept(*pair) for pair in zip(wanted, found, strict=True)]
+
+
+def _with_kept(wanted: Restoration, found: torch.Tensor) -> torch.Tensor:
+    """What is kept stays as it is: single precision, in which pixels are restored, could round it."""
+    if wanted.image.dtype == torch.float32:
+        return found
+    kept = wanted.kept.to(found.device, torch.bool).unsqueeze(1)
+    return torch.where(kept, wanted.image, found.to(wanted.image.dtype))
+
+
+def one_by_one(wanted: Sequence[Restoration], tolerance: float = TOLERANCE) -> list[torch.Tensor]:
+    """As `restorations`, on a processor."""
     # Here, since loading numba takes longer than most of what needs no restoring.
-    from xaibench.restoring import restored
+    from xaibench.restoring import Job, restored
 
-    pixels = image.detach().float().contiguous().numpy()
-    return torch.from_numpy(restored(pixels, kept.contiguous().numpy(), tolerance, ROUNDS)).to(image.dtype)
+    jobs = [
+        Job(_single(image), np.asarray(kept.bool().contiguous()), None if noise is None else _single(noise))
+        for image, kept, noise in wanted
+    ]
+    return [torch.from_numpy(filled) for filled in restored(jobs, tolerance, ROUNDS)]
 
 
-def together(image: torch.Tensor, kept: torch.Tensor, tolerance: float = TOLERANCE) -> torch.Tensor:
-    """As `harmonic`, on any device."""
-    kept = kept.unsqueeze(1)
+def _single(image: torch.Tensor) -> Floats:
+    return np.asarray(image.detach().float().contiguous())
+
+
+def together(wanted: Restoration, tolerance: float = TOLERANCE) -> torch.Tensor:
+    """One of them, on any device."""
+    image, kept = wanted.image.float(), wanted.kept.to(wanted.image.device, torch.bool).unsqueeze(1)
+    grey = len(image) > 1 and bool((image == image[:1]).all())  # a film with its one channel repeated
+    restored = _restored(image[:1] if grey else image, kept, tolerance)
+    if wanted.noise is not None:
+        restored = (restored + wanted.noise).clamp(0, 1)
+    return torch.where(kept, image, restored)
+
+
+def _restored(image: torch.Tensor, kept: torch.Tensor, tolerance: float) -> torch.Tensor:
     unknown = 1 - kept.float()
     grid = _Grid(unknown, unknown * _neighbours(kept.float()))
     # Deviations from the mean, so that a flat image is restored exactly and at once.
-    mean = image.float().mean(dim=(1, 2), keepdim=True)
-    known = torch.where(kept, image.float() - mean, 0)
-    solved = _conjugate_gradients(grid, unknown * _neighbours(known), tolerance)
-    return torch.where(kept, image, (solved + mean).to(image.dtype))
+    mean = image.mean(dim=(1, 2), keepdim=True)
+    known = torch.where(kept, image - mean, 0)
+    return _conjugate_gradients(grid, unknown * _neighbours(known), tolerance) + mean
 
 
 def _neighbours(pixels: torch.Tensor) -> torch.Tensor:

@@ -16,6 +16,7 @@ The same image and seed, the same infill. noisy-linear adds the same noise to a 
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from torch.nn import functional as F
 
 from xaibench.contracts import Masking
 from xaibench.errors import UsageError
-from xaibench.imputation import harmonic
+from xaibench.imputation import Restoration, restorations
 from xaibench.seeds import derive
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 BLUR = 0.05  # standard deviation of the blur, as a share of the longer side
 REACH = 3.0  # standard deviations after which the blur's kernel ends
 NOISE = 0.01  # standard deviation of the noise on imputed pixels
-CHUNK = 16  # masks that are imputed at once
+CHUNK = 16  # masks of an image that go on together
+AHEAD = 64 * 224**2  # pixels that are imputed at once
 
 
 def _black(image: torch.Tensor, seed: int) -> torch.Tensor:
@@ -102,20 +104,44 @@ class Infill:
         """A replacement [M, C, H, W] for each of the masks [M, H, W]: 1 (or True) keeps a pixel, 0 removes it."""
         if not self.needs_mask:
             return self.of(image, seed).expand(len(masks), *image.shape)
-        kept = masks.to(image.device, torch.bool)
-        generator = torch.Generator().manual_seed(derive("noisy-linear", seed))
-        noise = NOISE * torch.randn(image.shape, generator=generator, dtype=torch.float32).to(image)
-        filled = (harmonic(image, kept) + noise).clamp(0, 1)
-        return torch.where(kept.unsqueeze(1), image, filled)
+        return restorations([Restoration(image, masks, _faint_noise(image, seed))])[0]
 
     def maskings(self, image: torch.Tensor, masks: Iterable[torch.Tensor], seed: int) -> Iterator[Masking]:
         """What to give to `Classifier.masked_many`; all its answers in a row are those to the masks."""
+        return self.all_maskings([(image, masks, seed)])
+
+    def all_maskings(self, images: Iterable[tuple[torch.Tensor, Iterable[torch.Tensor], int]]) -> Iterator[Masking]:
+        """Those of many images, each with its masks and seed."""
         if not self.needs_mask:
-            yield Masking(image, masks, self.of(image, seed))
+            yield from (Masking(image, masks, self.of(image, seed)) for image, masks, seed in images)
             return
-        for item in masks:
-            for chunk in torch.split(item.reshape(-1, *item.shape[-2:]), CHUNK):
-                yield Masking(image, (chunk,), self.impute(image, chunk, seed))
+        for some in _gathered(_wanted(*one) for one in images):
+            for one, filled in zip(some, restorations(some), strict=True):
+                yield Masking(one.image, (one.kept,), filled)
+
+
+def _faint_noise(image: torch.Tensor, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(derive("noisy-linear", seed))
+    return NOISE * torch.randn(image.shape, generator=generator, dtype=torch.float32).to(image)
+
+
+def _wanted(image: torch.Tensor, masks: Iterable[torch.Tensor], seed: int) -> Iterator[Restoration]:
+    noise = _faint_noise(image, seed)
+    for item in masks:
+        for chunk in torch.split(item.reshape(-1, *item.shape[-2:]), CHUNK):
+            yield Restoration(image, chunk, noise)
+
+
+def _gathered(images: Iterable[Iterable[Restoration]]) -> Iterator[list[Restoration]]:
+    """As many as keep all cores busy until they are restored, whatever images they belong to."""
+    some: list[Restoration] = []
+    for one in itertools.chain.from_iterable(images):
+        some.append(one)
+        if sum(len(each.kept) * each.image.numel() for each in some) >= AHEAD:
+            yield some
+            some = []
+    if some:
+        yield some
 
 
 def infill(name: str, image: torch.Tensor, seed: int, mask: torch.Tensor | None = None) -> torch.Tensor:

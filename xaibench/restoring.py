@@ -7,6 +7,7 @@ over memory, the same method takes a tenth of the time. Numba compiles it at fir
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from numba import njit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -28,24 +29,53 @@ COARSEST = 8  # pixels along the longer side
 SWEEPS = 3  # up and down the coarsest grid
 
 
-def restored(image: Floats, kept: Mask, tolerance: float, rounds: int) -> Floats:
-    """The image [C, H, W] with the pixels that a mask [M, H, W] does not keep restored: [M, C, H, W]."""
-    mean = image.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
-    filled = np.empty((len(kept), *image.shape), np.float32)
-    masks = iter(range(len(kept)))
+class Job(NamedTuple):
+    """An image [C, H, W], and masks [M, H, W] that each keep some of its pixels."""
+
+    image: Floats
+    kept: Mask
+    noise: Floats | None  # [C, H, W] on top of what is restored, which then is clipped to [0, 1]
+
+
+def restored(jobs: Sequence[Job], tolerance: float, rounds: int) -> list[Floats]:
+    """For every job its image with the pixels restored that a mask does not keep: [M, C, H, W]."""
+    filled = [np.empty((len(job.kept), *job.image.shape), np.float32) for job in jobs]
+    todo = iter([one for job, places in zip(jobs, filled, strict=True) for one in _split(job, places)])
 
     def work() -> None:
-        room = space(*image.shape[1:])
-        for number in masks:  # the next one that no thread has: cores may be busy with other things
-            _restore(room, image, mean, kept[number], filled[number], tolerance, rounds)
+        room = cache(space)
+        for picture, kept, place in todo:  # the next one that no thread has: cores may be busy with other things
+            _restore(room(*kept.shape), picture, kept, place, tolerance, rounds)
 
-    helpers = min(torch.get_num_threads(), len(kept)) - 1
+    helpers = min(torch.get_num_threads(), sum(map(len, filled))) - 1
     with ThreadPoolExecutor(max(helpers, 1)) as pool:
         others = [pool.submit(work) for _ in range(helpers)]
         work()  # here as well: the network's own threads may keep the other cores busy
         for other in others:
             other.result()
     return filled
+
+
+class Picture(NamedTuple):
+    """An image, and what becomes of its restored pixels."""
+
+    pixels: Floats  # [C, H, W]
+    mean: Floats  # [C]
+    noise: Floats  # [C, H, W]
+    lowest: np.float32
+    highest: np.float32
+    grey: bool  # all channels are alike, and restored at once
+
+
+def _split(job: Job, filled: Floats) -> Iterator[tuple[Picture, Mask, Floats]]:
+    """Mask by mask."""
+    image, noise, limits = job.image, job.noise, (np.float32(0), np.float32(1))
+    if noise is None:
+        noise, limits = np.zeros_like(image), (np.float32(-np.inf), np.float32(np.inf))
+    mean = image.mean(axis=(1, 2), dtype=np.float64).astype(np.float32)
+    picture = Picture(image, mean, noise, *limits, grey=bool((image == image[:1]).all()))
+    for kept, place in zip(job.kept, filled, strict=True):
+        yield picture, kept, place
 
 
 # Sums may be taken in another order, for speed; it is the same one whenever a sum is taken.
@@ -326,13 +356,14 @@ def _solve(s: Space, tolerance: float, rounds: int) -> None:
 
 
 @entrance
-def _restore(s: Space, image: Floats, mean: Floats, kept: Mask, filled: Floats, tolerance: float, rounds: int) -> None:
+def _restore(s: Space, picture: Picture, kept: Mask, filled: Floats, tolerance: float, rounds: int) -> None:
     """Every channel by itself; as deviations from its mean, so that a flat image is restored at once."""
     _lay(s, kept)
-    for channel in range(len(image)):
-        _read(s, image[channel], mean[channel])
-        _solve(s, tolerance, rounds)
-        _write(s, image[channel], mean[channel], filled[channel])
+    for channel in range(len(picture.pixels)):
+        if channel == 0 or not picture.grey:
+            _read(s, picture.pixels[channel], picture.mean[channel])
+            _solve(s, tolerance, rounds)
+        _write(s, picture, channel, filled[channel])
 
 
 @kernel
@@ -344,8 +375,10 @@ def _read(s: Space, pixels: Floats, mean: np.float32) -> None:
 
 
 @kernel
-def _write(s: Space, pixels: Floats, mean: np.float32, filled: Floats) -> None:
+def _write(s: Space, picture: Picture, channel: int, filled: Floats) -> None:
+    pixels, noise, mean = picture.pixels[channel], picture.noise[channel], picture.mean[channel]
     for r in range(s.rows[0]):
         for c in range(s.columns[0]):
-            restored = s.solution[r + 1, c + 1] + mean
-            filled[r, c] = pixels[r, c] if s.known[r + 1, c + 1] > 0 else restored
+            restored = s.solution[r + 1, c + 1] + mean + noise[r, c]
+            clipped = min(max(restored, picture.lowest), picture.highest)
+            filled[r, c] = pixels[r, c] if s.known[r + 1, c + 1] > 0 else clipped

@@ -5,6 +5,7 @@ import torch
 
 from xaibench import imputation
 from xaibench.errors import UsageError
+from xaibench.imputation import restorations
 from xaibench.infills import IMPUTED, NAMES, NOISE, PLAIN, Infill, infill
 
 
@@ -214,6 +215,23 @@ def test_maskings_show_the_kept_pixels_and_the_infill_elsewhere(name):
         seen.append(torch.where(kept.unsqueeze(1), masking.image, masking.infill))
     wanted = [torch.where(mask, image, infill(name, image, 5, mask)) for mask in masks]
     torch.testing.assert_close(torch.cat(seen), torch.stack(wanted))
+
+
+def test_images_are_imputed_together_up_to_a_limit_and_each_as_by_itself(monkeypatch):
+    monkeypatch.setattr("xaibench.infills.AHEAD", 12 * 9 * 2 * 36)
+    sizes = []
+
+    def spy(wanted):
+        sizes.append([len(one.kept) for one in wanted])
+        return restorations(wanted)
+
+    monkeypatch.setattr("xaibench.infills.restorations", spy)
+    images = [(picture(seed), torch.stack([some_kept(seed + n) for n in range(20)]), seed) for seed in range(3)]
+    found = list(Infill("noisy-linear").all_maskings((image, iter([masks]), seed) for image, masks, seed in images))
+    assert sizes == [[16, 4, 16], [4, 16, 4]]
+    together = torch.cat([masking.infill for masking in found])
+    alone = torch.cat([Infill("noisy-linear").impute(*one) for one in images])
+    assert torch.equal(together, alone)
 
 
 def test_what_cannot_be_is_refused():

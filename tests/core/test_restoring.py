@@ -9,10 +9,21 @@ import scipy.sparse.linalg
 import torch
 
 from xaibench import imputation
+from xaibench.imputation import TOLERANCE, Restoration
 from xaibench.infills import NOISE
 
 EXACT = 1e-7  # to the last bit that single precision has
-WAYS = [imputation.one_by_one, imputation.together]
+
+
+def one_by_one(image, kept, tolerance=TOLERANCE, noise=None):
+    return imputation.one_by_one([Restoration(image, kept, noise)], tolerance)[0]
+
+
+def together(image, kept, tolerance=TOLERANCE, noise=None):
+    return imputation.together(Restoration(image, kept, noise), tolerance)
+
+
+WAYS = [one_by_one, together]
 
 
 def picture(seed=0, shape=(2, 12, 9)):
@@ -124,19 +135,52 @@ def test_a_channel_is_restored_whatever_the_others_are():
     assert torch.equal(imputation.harmonic(image, kept), torch.cat(each, dim=1))
 
 
-def test_of_a_grey_film_one_channel_is_restored(monkeypatch):
+@pytest.mark.parametrize("way", WAYS)
+def test_of_a_grey_film_all_channels_are_restored_alike_and_have_noise_of_their_own(way):
+    film, kept, noise = picture(4, (1, 40, 30)), discs((40, 30)), 0.1 * picture(6, (3, 40, 30))
+    grey = film.expand(3, -1, -1)
+    alone = way(film, kept)
+    torch.testing.assert_close(way(grey, kept), alone.expand(-1, 3, -1, -1))
+    wanted = torch.where(kept.unsqueeze(1), grey, (alone + noise).clamp(0, 1))
+    torch.testing.assert_close(way(grey, kept, noise=noise), wanted)
+
+
+def test_on_a_device_one_channel_of_a_grey_film_is_solved(monkeypatch):
     asked = []
 
-    def spy(image, kept, tolerance):
-        asked.append(len(image))
-        return plain(image, kept, tolerance)
+    def spy(grid, known, tolerance):
+        asked.append(known.shape[1])
+        return torch.zeros_like(known)
 
-    plain = imputation.one_by_one
-    monkeypatch.setattr(imputation, "one_by_one", spy)
-    grey, kept = picture(4, (1, 40, 30)).expand(3, -1, -1), discs((40, 30))
-    assert torch.equal(imputation.harmonic(grey, kept), plain(grey.contiguous(), kept))
-    assert torch.equal(imputation.harmonic(picture(), kept[:, :12, :9]), plain(picture(), kept[:, :12, :9]))
+    monkeypatch.setattr(imputation, "_conjugate_gradients", spy)
+    together(picture(4, (1, 40, 30)).expand(3, -1, -1), discs((40, 30)))
+    together(picture(4, (2, 40, 30)), discs((40, 30)))
     assert asked == [1, 2]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_noise_is_added_to_what_is_restored_which_then_is_clipped_and_to_nothing_else(way):
+    image, kept = picture(4), torch.zeros(1, 12, 9, dtype=torch.bool)
+    kept[:, ::2] = True
+    image[:, 0], image[:, 1] = 3, -2  # what is kept is not clipped
+    plain = exact(image, kept)
+    noise = picture(8) - 0.5
+    wanted = torch.where(kept.unsqueeze(1), image, (plain + noise).clamp(0, 1))
+    torch.testing.assert_close(way(image, kept, EXACT, noise), wanted, rtol=0, atol=1e-5)
+    assert ((plain + noise)[:, :, 1::2] > 1).any()
+    assert ((plain + noise)[:, :, 1::2] < 0).any()
+
+
+def test_images_of_several_sizes_restored_at_once_are_those_restored_alone(threads):
+    wanted = [
+        Restoration(picture(seed, (channels, *shape)), random_masks(shape, (0.7, 0.2, 0.05)[:count], seed))
+        for seed, (channels, shape, count) in enumerate([(2, (20, 31), 3), (1, (12, 9), 1), (3, (20, 31), 2)])
+    ]
+    alone = [imputation.harmonic(one.image, one.kept) for one in wanted]
+    for number in (1, 2, 5):
+        threads(number)
+        found = imputation.restorations(wanted)
+        assert all(torch.equal(*pair) for pair in zip(found, alone, strict=True))
 
 
 def test_no_mask_at_all_is_no_image():
@@ -148,7 +192,8 @@ def test_an_image_of_another_layout_and_type_is_restored_too():
     expected = imputation.harmonic(image, kept)
     turned = image.permute(1, 2, 0).contiguous().permute(2, 0, 1).requires_grad_()
     assert torch.equal(imputation.harmonic(turned, kept.float()), expected)
-    assert imputation.harmonic(image.double(), kept).dtype == torch.float64
+    precise = image.double() + 1e-12
+    assert torch.equal(imputation.harmonic(precise, torch.ones(1, 30, 40, dtype=torch.bool))[0], precise)
 
 
 def run(code):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from xaibench.contracts import Case, Classifier, Floats, Masking, Scores
+    from xaibench.contracts import Case, Classifier, Floats, Scores
     from xaibench.infills import Infill
 
 Output: TypeAlias = Literal["probability", "accuracy", "logit", "log-odds"]
@@ -118,17 +118,19 @@ def _asked(case: Case, infill: Infill, looks: Sequence[Looks], missing: list[lis
     """The answer [K] to every missing number, in order; batches are filled across images."""
     if case.classifier is None or not any(missing):
         return
-    for logits in case.classifier.masked_many(_maskings(case, infill, looks, missing, case.classifier.device)):
+    images = _images(case, looks, missing, case.classifier.device)
+    for logits in case.classifier.masked_many(infill.all_maskings(images)):
         yield from logits.cpu().numpy()
 
 
-def _maskings(
-    case: Case, infill: Infill, looks: Sequence[Looks], missing: list[list[int]], device: torch.device
-) -> Iterator[Masking]:
+def _images(
+    case: Case, looks: Sequence[Looks], missing: list[list[int]], device: torch.device
+) -> Iterator[tuple[torch.Tensor, Iterable[torch.Tensor], int]]:
+    """Every image of which something is missing, the masks to see it through, and its seed."""
     for row, (look, numbers) in enumerate(zip(looks, missing, strict=True)):
         if numbers:
             image = torch.tensor(np.ascontiguousarray(case.images[row]), device=device)
-            yield from infill.maskings(image, _drawn(look, numbers), case.seeds[row])
+            yield image, _drawn(look, numbers), case.seeds[row]
 
 
 def _drawn(look: Looks, numbers: list[int]) -> Iterable[torch.Tensor]:
