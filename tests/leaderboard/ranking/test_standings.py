@@ -1,12 +1,15 @@
 import resource
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.leaderboard.ranking.conftest import Campaign
 from xaibench_leaderboard.standings import rankings_of
 from xaibench_leaderboard.weights import DEFAULT
 
@@ -307,9 +310,9 @@ def test_the_interval_of_a_place_holds_the_true_place_about_as_often_as_it_says(
     assert held / 180 >= 0.92
 
 
-@pytest.mark.slow
-def test_a_million_scores_are_ranked_in_fifteen_seconds_and_one_and_a_half_gigabytes(campaign):
-    made, rng = campaign(patients=500), np.random.default_rng(0)
+def ranked_million():
+    """CPU seconds, the peak of memory in MB, and how many were ranked."""
+    made, rng = Campaign(patients=500), np.random.default_rng(0)
     for metric in range(10):
         for model in range(5):
             for explainer in range(20):
@@ -318,8 +321,16 @@ def test_a_million_scores_are_ranked_in_fifteen_seconds_and_one_and_a_half_gigab
     assert sum(len(result.values) for result in results.scores) == 1_000_000
     started = time.process_time()
     rankings = rankings_of(results)
-    seconds, megabytes = time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    seconds = time.process_time() - started
+    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, len(rankings.overall.standings)
+
+
+@pytest.mark.slow
+def test_a_million_scores_are_ranked_in_fifteen_seconds_and_one_and_a_half_gigabytes():
+    alone = get_context("spawn")  # the peak of this process is that of all tests before
+    with ProcessPoolExecutor(1, mp_context=alone) as pool:
+        seconds, megabytes, ranked = pool.submit(ranked_million).result()
     print(f"{seconds:.1f} CPU s, {megabytes:.0f} MB with the results themselves")
-    assert len(rankings.overall.standings) == 20
+    assert ranked == 20
     assert seconds < 15
     assert megabytes < 1536
