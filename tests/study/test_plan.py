@@ -94,9 +94,23 @@ def test_a_whole_study_has_none_of_the_parts_that_only_judge_a_cut():
     assert not any("full size" in name for table in study.tables for name in table.parts)
 
 
+def test_single_models_may_be_cut_more_than_others_and_the_tables_that_show_them_say_so():
+    study = reduced(find("hmc"))
+    parts = {part.name: part for part in study.parts}
+    assert all("epochs=20" in model for model in parts["family"].models)
+    assert [model.partition("(")[0] for model in parts["rivals"].models] == ["vit", "vgg16", "vgg19"]
+    assert all("epochs=6" in model for model in parts["rivals"].models)
+    assert "but epochs=6 of vgg16" in reductions(study)
+    assert "but epochs=6 of vgg16" in reductions(study, ["rivals"])
+    assert not any("vgg16" in one for one in reductions(study, ["family"]))
+
+
 def test_models_that_take_too_long_are_dropped():
-    (rivals,) = [part for part in reduced(find("hmc")).parts if part.name == "rivals"]
+    study = find("hmc")
+    cut = reduced(replace(study, quick=replace(study.quick, drop=("vgg16", "vgg19"))))
+    (rivals,) = [part for part in cut.parts if part.name == "rivals"]
     assert [model.partition("(")[0] for model in rivals.models] == ["vit"]
+    assert "without vgg16, vgg19" in reductions(cut)
 
 
 def test_explainers_that_take_too_long_are_dropped():

@@ -58,6 +58,7 @@ class Quick:
 
     why: str
     model: dict[str, Any] = field(default_factory=dict)  # parameters that all models get
+    models: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> parameters that this one gets instead
     task: dict[str, Any] = field(default_factory=dict)
     seeds: int | None = None
     limit: int | None = None
@@ -159,7 +160,7 @@ def _cut(part: Part, cut: Quick) -> Part:
     limits = [one for one in (part.limit, cut.limits.get(part.name, cut.limit)) if one]
     return replace(
         part,
-        models=tuple(with_params(model, cut.model) for model in _kept(part.models, cut)),
+        models=tuple(_cut_model(model, cut) for model in _kept(part.models, cut)),
         task=with_params(part.task, cut.task),
         explainers=_kept(part.explainers, cut),
         metrics=_kept(part.metrics, cut),
@@ -167,6 +168,10 @@ def _cut(part: Part, cut: Quick) -> Part:
         limit=min(limits) if limits and part.explainers else part.limit,
         profile=cut.profile or part.profile,
     )
+
+
+def _cut_model(model: str, cut: Quick) -> str:
+    return with_params(model, {**cut.model, **cut.models.get(parse_reference(model).target, {})})
 
 
 def _kept(references: tuple[str, ...], cut: Quick) -> tuple[str, ...]:
@@ -195,6 +200,7 @@ def reductions(study: Study, parts: Sequence[str] | None = None) -> list[str]:
     if cut is None or not study.cut:
         return []
     told = [f"{name}={value} of every model" for name, value in cut.model.items()]
+    told += [f"but {one}" for one in _exceptions(cut, [part for part in study.parts if _among(part, parts)])]
     told += [f"{name}={value} of the task" for name, value in cut.task.items()]
     told += [f"at most {cut.seeds} trainings of each"] if cut.seeds else []
     told += [f"explanations of the first {cut.limit} test images of each fold"] if cut.limit else []
@@ -207,3 +213,18 @@ def reductions(study: Study, parts: Sequence[str] | None = None) -> list[str]:
     told += [f"without {', '.join(cut.drop)}"] if cut.drop else []
     told += [f"as they stand: {'; '.join(part.name for part in cut.extra)}"] if cut.extra else []
     return told + ([f"only the parts {', '.join(cut.parts)}"] if cut.parts else [])
+
+
+def _among(part: Part, names: Sequence[str] | None) -> bool:
+    return names is None or part.name in names
+
+
+def _exceptions(cut: Quick, parts: Sequence[Part]) -> list[str]:
+    """What single models of these parts get instead."""
+    there = {parse_reference(model).target for part in parts for model in part.models}
+    return [
+        f"{name}={value} of {model}"
+        for model, some in cut.models.items()
+        if model in there
+        for name, value in some.items()
+    ]
