@@ -12,8 +12,8 @@ from xaibench.errors import UsageError
 from xaibench.guard import Guard
 from xaibench.isolation import isolated_randomness
 from xaibench_adapters.attention import AttentionGradient, AttentionRollout, _as_heatmaps
-from xaibench_adapters.spatial_attention import HMCAttention
-from xaibench_models.hmc import HMCNet
+from xaibench_adapters.spatial_attention import HMCAttention, _received
+from xaibench_models.hmc import Attention, HMCNet
 
 CLASSES = ("a", "b", "c")
 
@@ -194,6 +194,21 @@ def test_of_two_different_maps_the_one_that_is_attended_to_is_shown():
     image = torch.tensor([[[[1.0, 0.0], [0.0, 1.0]]]])
     maps = HMCAttention().explain(TorchClassifier(CrossNet(), CLASSES, None), batch_of(image, [0]))
     torch.testing.assert_close(maps, torch.tensor([[[0.375, 0.125], [0.125, 0.375]]]))
+
+
+def test_attention_paid_in_a_module_of_hmc_is_what_its_equation_says_place_by_place():
+    with isolated_randomness(2):
+        module, x, y = Attention(16, scaled=True), torch.randn(2, 16, 3, 2), torch.randn(2, 16, 3, 2)
+    received = torch.zeros(2, 3, 2)
+    places = [(r, c) for r in range(3) for c in range(2)]
+    with torch.no_grad():
+        queries, keys = module.query(x), module.key(y)
+        for film in range(2):
+            for r, c in places:
+                odds = [torch.exp(queries[film, :, r, c] @ keys[film, :, R, C] / 2**0.5) for R, C in places]
+                for (R, C), odd in zip(places, odds, strict=True):
+                    received[film, R, C] += odd / sum(odds) / len(places)
+        torch.testing.assert_close(_received(module, x, y), received)
 
 
 def test_the_modules_of_hmc_are_found_by_their_names(batch):

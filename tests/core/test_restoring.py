@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -181,6 +182,23 @@ def test_images_of_several_sizes_restored_at_once_are_those_restored_alone(threa
         threads(number)
         found = imputation.restorations(wanted)
         assert all(torch.equal(*pair) for pair in zip(found, alone, strict=True))
+
+
+def test_a_failure_in_any_thread_is_told(threads, monkeypatch):
+    from xaibench import restoring
+
+    def fail(room, picture, kept, *others):
+        time.sleep(0.05)  # so that the other thread takes the other mask
+        if not kept[0, 0]:
+            raise MemoryError
+
+    monkeypatch.setattr(restoring, "_restore", fail)
+    threads(2)
+    for number in range(2):
+        kept = torch.ones(2, 12, 9, dtype=torch.bool)
+        kept[number, 0, 0] = False
+        with pytest.raises(MemoryError):
+            imputation.harmonic(picture(), kept)
 
 
 def test_no_mask_at_all_is_no_image():

@@ -160,5 +160,6 @@ def test_average_precision_stays_exact_where_a_large_image_is_one_tie(make_case)
 
 
 def test_top_k_looks_at_the_nearest_number_of_pixels(make_case):
-    # 30 % of six pixels are 1.8: two, of which one is lesion.
+    # 30 % of six pixels are 1.8: two, of which one is lesion. 20 % are 1.2: one, and it is lesion.
     assert one(TopK(share=0.3), make_case, HEATMAP, MASK) == 1 / 2
+    assert one(TopK(share=0.2), make_case, HEATMAP, MASK) == 1

@@ -142,3 +142,15 @@ def test_another_region_is_another_question(kit, case):
     before = case.classifier.counters.forward
     deletion.score(dataclasses.replace(marked, regions={"marker": ~case.masks}))
     assert case.classifier.counters.forward == 2 * before
+
+
+@pytest.mark.parametrize("kind", ["lesions", "marker"])
+def test_the_gate_of_one_image_is_a_question_about_this_image_alone(kit, case, kind):
+    deletion, shown = OURS["deletion"].load()(steps=8), np.zeros_like(case.masks)
+    gated = {"lesions": lambda some: {"masks": some}, "marker": lambda some: {"regions": {"marker": some}}}[kind]
+    deletion.score(dataclasses.replace(case, **gated(shown)))
+    before = case.classifier.counters.forward
+    other = shown.copy()
+    other[2, 3:5] = True
+    deletion.score(dataclasses.replace(case, **gated(other)))
+    assert case.classifier.counters.forward == before + 8

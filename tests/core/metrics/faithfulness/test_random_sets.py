@@ -41,6 +41,12 @@ def test_faithfulness_estimate_by_hand(kit):
     assert case.classifier.counters.forward == 3
 
 
+@pytest.mark.parametrize(("share", "pieces"), [(0.19, 2), (0.14, 1), (0.01, 1), (0.95, 9)])
+def test_sets_are_of_the_nearest_number_of_patches_and_of_one_at_least(share, pieces):
+    sets = FaithfulnessCorrelation(runs=4, share=share, cells=3).sets((6, 6), 0)
+    assert sets.chosen.sum(axis=1).tolist() == [pieces] * 4
+
+
 def test_infidelity_by_hand():
     relevance, loss = np.array([1.0, 2.0]), np.array([1.0, 0.0])
     # The best factor is 1/5: errors 1/5 - 1 and 2/5, squares .64 + .16 = .8, of a mean squared loss of 1/2.
