@@ -1,6 +1,8 @@
 import csv
 import json
+import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from xaibench_leaderboard.study.plan import find, reduced
 from xaibench_leaderboard.study.questions import answers, collect, page, write_page
 from xaibench_leaderboard.study.rendering import markdown
 from xaibench_leaderboard.study.sources import Done
+from xaibench_leaderboard.study.taking import take_up
 
 TINY = Path(__file__).with_name("tiny.toml")
 CNN = "cnn-elhouby"
@@ -110,6 +113,44 @@ def test_parts_that_are_run_apart_come_together(place, tmp_path):
     told = json.loads(ran.stdout)
     assert "--part" not in told["command"]  # which makes all of it
     assert {row["part"] for table in told["tables"] for row in table["rows"]} == {"one", "two"}
+
+
+def test_what_is_published_and_lies_elsewhere_keeps_its_place(place, tmp_path):
+    docs = shutil.copytree(place / "docs", tmp_path / "docs")
+    out = tmp_path / "out"
+    shutil.copytree(place / "out" / "tiny-quick" / "one-seed1", out / "tiny-quick" / "one-seed1")
+    ran = invoke("reproduce", TINY, *OPTIONS, "--no-run", "--out", out, "--docs", docs)
+    assert ran.exit_code == 0
+    names = {"one-seed0.zip", "one-seed1.zip"}
+    assert {one.name for one in (docs / "tiny").glob("*.zip")} == names
+    tables = [json.loads((folder / "tiny" / "reproduction.json").read_text()) for folder in (place / "docs", docs)]
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize("other", ["another command", "another plan", "nothing told"])
+def test_what_another_command_or_plan_has_published_is_not_taken_up(place, tmp_path, other):
+    docs = shutil.copytree(place / "docs", tmp_path / "docs")
+    study, told = reduced(find(str(TINY))), docs / "tiny" / "reproduction.json"
+    command = json.loads(told.read_text())["command"]
+    take_up(study, command, docs / "tiny", tmp_path / "same", 0)
+    assert len(list((tmp_path / "same").iterdir())) == 2
+    if other == "another command":
+        command += " --seed 1"
+    elif other == "another plan":
+        study = replace(study, parts=tuple(replace(one, models=("resnet18",)) for one in study.parts))
+    else:
+        told.write_text("[")
+    take_up(study, command, docs / "tiny", tmp_path / "other", 0)
+    assert not (tmp_path / "other").exists()
+
+
+def test_an_interrupted_study_says_how_to_go_on_with_the_same_parts_in_the_same_place(monkeypatch, tmp_path):
+    monkeypatch.setattr("xaibench_leaderboard.study.running.do", lambda *given: 130)
+    places = ("--out", tmp_path / "o", "--docs", tmp_path / "d")
+    ran = invoke("reproduce", TINY, *OPTIONS, "--part", "one", *places)
+    assert ran.exit_code == 130
+    told = f"to go on: xaibench reproduce {TINY} --quick --part one --out {tmp_path / 'o'} --docs {tmp_path / 'd'}"
+    assert told in ran.output
 
 
 def test_without_a_run_there_is_no_table(tmp_path):

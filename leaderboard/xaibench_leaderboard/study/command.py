@@ -71,22 +71,30 @@ def _reproduce(name: str, as_json: bool, options: dict[str, Any]) -> int:
     from xaibench.progress import choose
     from xaibench_leaderboard.study.comparison import filled
     from xaibench_leaderboard.study.plan import only
-    from xaibench_leaderboard.study.running import do, done, reported
+    from xaibench_leaderboard.study.running import command_of, do, done, reported
+    from xaibench_leaderboard.study.taking import take_up
 
     study, code = chosen(name, options["quick"], options["repeats"]), 0
-    out, command = options["out"] / folder_of(study), command_of(name, study, options)
+    out, command = options["out"] / folder_of(study), command_of(study, name, options["seed"], options["repeats"])
     asked = only(study, options["parts"])
     if not options["still"]:
         with choose("auto") as progress:
             code = do(asked, out, options["seed"], _device(options["device"]), progress, shlex.split(command))
         if code == INTERRUPTED:
-            words = [word for part in options["parts"] for word in ("--part", part)]
-            click.echo(f"to go on: {shlex.join([*shlex.split(command), *words])}", err=True)
+            click.echo(f"to go on: {shlex.join([*shlex.split(command), *_places(options)])}", err=True)
             return code
+    if options["docs"]:
+        take_up(study, command, options["docs"] / study.name, out, options["seed"])
     tables = filled(study, done(study, out, options["seed"]), reported(study))
     _write(study, tables, command, out, options)
     _tell(study, tables, command, out, as_json)
     return code
+
+
+def _places(options: dict[str, Any]) -> list[str]:
+    """Words that say which parts, and where to: they make no other study."""
+    words = [word for part in options["parts"] for word in ("--part", part)]
+    return words + [word for key in ("out", "docs") if options[key] for word in (f"--{key}", str(options[key]))]
 
 
 def chosen(name: str, quick: bool, repeats: int | None) -> Study:
@@ -100,13 +108,6 @@ def chosen(name: str, quick: bool, repeats: int | None) -> Study:
 def folder_of(study: Study) -> str:
     """A reduced study is another one."""
     return f"{study.name}-quick" if study.cut else study.name
-
-
-def command_of(name: str, study: Study, options: dict[str, Any]) -> str:
-    """What makes it again, wherever the results are put."""
-    words = ["xaibench", "reproduce", name, *(["--quick"] if study.cut else [])]
-    words += ["--repeats", str(options["repeats"])] if options["repeats"] else []
-    return shlex.join(words + (["--seed", str(options["seed"])] if options["seed"] else []))
 
 
 def _device(name: str) -> str:

@@ -10,7 +10,8 @@ from xaibench_leaderboard.study.asking import ANSWERS
 from xaibench_leaderboard.study.comparison import limits, versions
 from xaibench_leaderboard.study.opening import ARCHIVE, shown_of
 from xaibench_leaderboard.study.plan import find, names, reduced, whole
-from xaibench_leaderboard.study.running import done
+from xaibench_leaderboard.study.running import command_of, done
+from xaibench_leaderboard.study.taking import take_up
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,6 +63,9 @@ def collect(out: Path, seed: int, docs: Path | None = None) -> Found:
     for name in names():
         study = find(name)
         forms = [(whole(study), out / name)] + ([(reduced(study), out / f"{name}-quick")] if study.quick else [])
+        if docs is not None:
+            for form, folder in forms:
+                take_up(form, command_of(form, name, seed), docs / name, folder, seed)
         ready = [(form, done(form, folder, seed)) for form, folder in forms if folder.is_dir()]
         form, parts = max(ready, key=lambda one: _begun(one[1]), default=(study, {}))
         if _begun(parts):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,13 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
+def command_of(study: Study, name: str, seed: int, repeats: int | None = None) -> str:
+    """What does a study again, wherever its results are put."""
+    words = ["xaibench", "reproduce", name, *(["--quick"] if study.cut else [])]
+    words += ["--repeats", str(repeats)] if repeats else []
+    return shlex.join(words + (["--seed", str(seed)] if seed else []))
+
+
 def request(work: Work, device: str, batch_size: int = 8) -> Request:
     """What the harness is asked for."""
     part = work.part
@@ -85,13 +93,13 @@ def done(study: Study, out: Path, seed: int) -> dict[str, Done]:
     found: dict[str, Done] = {}
     for part in study.parts:
         folders = [work.folder for work in works(study, out, seed) if work.part is part]
-        found[part.name] = Done(part.name, tuple(load_results(one) for one in folders if _begun(one)))
+        found[part.name] = Done(part.name, tuple(load_results(one) for one in folders if begun(one)))
     if not any(one.results for one in found.values()):
         raise DataError(f"{out} holds nothing of study {study.name} yet; run it without --no-run")
     return found
 
 
-def _begun(folder: Path) -> bool:
+def begun(folder: Path) -> bool:
     """Whether it is a results folder yet: another run may be about to make it one."""
     return (folder / "xaibench.json").exists()
 
@@ -116,4 +124,4 @@ def _recipe(study: Study, name: str) -> Mapping[str, Any]:
 
 def folders(study: Study, out: Path, seed: int) -> Iterator[Work]:
     """The results folders that are there."""
-    yield from (work for work in works(study, out, seed) if _begun(work.folder))
+    yield from (work for work in works(study, out, seed) if begun(work.folder))
