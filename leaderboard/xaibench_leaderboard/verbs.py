@@ -57,6 +57,9 @@ def export(folder: Path, kinds: tuple[str, ...], out: Path | None, weights: str,
 @click.option("--cell", "keys", multiple=True, help="Recompute the score of this key; may be repeated.")
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1 or mps.")
 @click.option("--trust", is_flag=True, help="Run code that the folder names by file or module, too.")
+@click.option(
+    "--train", is_flag=True, help="Train networks that are not at hand by their recipes first: it may take long."
+)
 @AS_JSON
 def verify(
     folder: Location,
@@ -66,6 +69,7 @@ def verify(
     keys: tuple[str, ...],
     device: str,
     trust: bool,
+    train: bool,
     as_json: bool,
 ) -> None:
     """Recompute a sample of a results folder (or URL, or archive): do the claims in results.json hold?"""
@@ -75,7 +79,7 @@ def verify(
 
     checks: list[Check] = []
     with read_here(folder) as there, unpacked(there) as place:
-        for check in check_all(place, Scope(None if everything else sample, seed, keys, device, trust)):
+        for check in check_all(place, Scope(None if everything else sample, seed, keys, device, trust, train)):
             checks.append(check)
             if not as_json:
                 click.echo(_check(check))

@@ -42,6 +42,12 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-5  # of the largest number: what machines, batch sizes and threads may change
 STRANGERS = "code that a results folder names is not run: --trust runs it, if you trust whoever wrote the folder"
+OTHERS = {  # by whether what was missing has been trained
+    False: "the plugins, data or weights here are not those of the run; "
+    "networks that are only missing are trained by `xaibench verify --train`",
+    True: "the plugins, data or weights here are not those of the run; "
+    "the same training on another processor or by another torch may end in other weights",
+}
 SHOWN = 20  # differences named one by one
 
 
@@ -65,6 +71,7 @@ class Scope:
     keys: tuple[str, ...] = ()
     device: str = "cpu"
     trust: bool = False  # run code that the folder names by file or module
+    train: bool = False  # networks that are not at hand
 
 
 def verify(folder: Path, scope: Scope) -> Iterator[Check]:
@@ -72,7 +79,7 @@ def verify(folder: Path, scope: Scope) -> Iterator[Check]:
     results = load_results(folder)
     if not scope.keys:
         yield from check_claims(folder, results)
-    store, planned = Store(folder), Replanned(folder, scope.device, scope.trust)
+    store, planned = Store(folder), Replanned(folder, scope)
     chosen = _chosen(results, scope)
     with tempfile.TemporaryDirectory(prefix="xaibench-verify-") as scratch:
         replica = Replica(planned, store, Path(scratch), scope.device)
@@ -128,10 +135,10 @@ def _chosen(results: Results, scope: Scope) -> list[tuple[str, Mapping[str, str]
 class Replanned:
     """The cells of the folder's runs, planned again from what was asked: by key, with all it takes to do them."""
 
-    def __init__(self, folder: Path, device: str, trust: bool = False) -> None:
-        self.trouble = "the plugins, data or weights here are not those of the run"
+    def __init__(self, folder: Path, scope: Scope) -> None:
+        self.trouble = OTHERS[scope.train]
         self._cells: dict[str, Cell] | None = None
-        self._folder, self._device, self._trust = folder, device, trust
+        self._folder, self._scope = folder, scope
 
     def cell(self, key: str) -> Cell | None:
         """The cell of this key, if it can be planned here."""
@@ -142,7 +149,7 @@ class Replanned:
         return self._cells.get(key)
 
     def _code(self) -> AbstractContextManager[None]:
-        return nullcontext() if self._trust else installed_only(STRANGERS)
+        return nullcontext() if self._scope.trust else installed_only(STRANGERS)
 
     def _requests(self) -> list[dict[str, Any]]:
         """What was asked, each request once."""
@@ -159,12 +166,13 @@ class Replanned:
 
         known = {field.name for field in fields(Request)}  # another version may have asked for more
         asked_for = {name: value for name, value in request.items() if name in known}
-        given = {**asked_for, "out": self._folder, "device": self._device, "terms": Terms(**request["terms"])}
+        given = {**asked_for, "out": self._folder, "device": self._scope.device, "terms": Terms(**request["terms"])}
         failures: list[str] = []
         try:
             asked = Request(**given)
-            with self._code(), redirect_stdout(sys.stderr):  # what plugins print is not our answer
-                plans = plan_all(asked, choose(asked), choose_progress("none"), failures, train=False)
+            shown = choose_progress("auto" if self._scope.train else "none")
+            with self._code(), shown as progress, redirect_stdout(sys.stderr):  # what plugins print is not our answer
+                plans = plan_all(asked, choose(asked), progress, failures, train=self._scope.train)
         except XaibenchError as error:
             self.trouble = str(error)
             return {}

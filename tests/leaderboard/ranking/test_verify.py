@@ -259,3 +259,20 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path):
     (tmp_path / "sent.zip").write_text("no archive")
     with pytest.raises(DataError, match=r"sent\.zip is no results folder, and no archive"):
         verified(tmp_path / "sent.zip")
+
+
+def test_a_network_that_is_not_at_hand_is_trained_where_that_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("XAIBENCH_CACHE", str(tmp_path / "theirs"))
+    options = ["--models", "cnn-elhouby(recipe=quick, epochs=1)", "--tasks", "phantom-tiny(size=64, train=12, val=6)"]
+    options += ["--explainers", "saliency", "--metrics", "iou", "--no-references", "--no-audit", "--limit", "6"]
+    ran = invoke("run", *options, "--device", "cpu", "--out", tmp_path / "results")
+    assert ran.exit_code == 0, ran.output
+    monkeypatch.setenv("XAIBENCH_CACHE", str(tmp_path / "ours"))
+    answer, code = verified(tmp_path / "results")
+    assert code == 3
+    assert "verify --train" in answer["checks"][1]["detail"]
+    assert not (tmp_path / "ours" / "weights").exists()
+    answer, code = verified(tmp_path / "results", "--train")
+    assert code == 0, answer
+    assert {check["kind"] for check in answer["checks"]} == {"claims", "score", "maps", "prediction"}
+    assert all(check["verdict"] == "holds" for check in answer["checks"])
