@@ -19,7 +19,7 @@ from torch.nn import functional as F
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from xaibench.contracts import Floats
+    from xaibench.contracts import Floats, Mask
 
 # A neighbour beside weighs 1/6, one across a corner 1/12: 12 times as much is (1, 2, 1) along rows times the same along
 # columns, less the pixel's own 4.
@@ -51,6 +51,12 @@ def harmonic(image: torch.Tensor, kept: torch.Tensor, tolerance: float = TOLERAN
 @torch.no_grad()
 def restorations(wanted: Sequence[Restoration], tolerance: float = TOLERANCE) -> list[torch.Tensor]:
     """Many of those, of images that are on one device."""
+    for image, kept, _ in wanted:
+        if kept.shape[1:] != image.shape[1:]:
+            msg = (
+                f"masks of {tuple(kept.shape[1:])} pixels for an image of {tuple(image.shape[1:])}: give the same size"
+            )
+            raise ValueError(msg)
     on_processor = all(one.image.device.type == "cpu" for one in wanted)
     found = one_by_one(wanted, tolerance) if on_processor else [together(one, tolerance) for one in wanted]
     return [_with_kept(*pair) for pair in zip(wanted, found, strict=True)]
@@ -70,10 +76,18 @@ def one_by_one(wanted: Sequence[Restoration], tolerance: float = TOLERANCE) -> l
     from xaibench.restoring import Job, restored
 
     jobs = [
-        Job(_single(image), np.asarray(kept.bool().contiguous()), None if noise is None else _single(noise))
+        Job(
+            _single(image),
+            np.asarray(kept.to("cpu", torch.bool).contiguous()),
+            None if noise is None else _single(noise),
+        )
         for image, kept, noise in wanted
     ]
     return [torch.from_numpy(filled) for filled in restored(jobs, tolerance, ROUNDS)]
+
+
+def _plain(kept: torch.Tensor) -> Mask:
+    return np.asarray(kept.to("cpu", torch.bool).contiguous())
 
 
 def _single(image: torch.Tensor) -> Floats:

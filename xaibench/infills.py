@@ -135,11 +135,13 @@ def _wanted(image: torch.Tensor, masks: Iterable[torch.Tensor], seed: int) -> It
 def _gathered(images: Iterable[Iterable[Restoration]]) -> Iterator[list[Restoration]]:
     """As many as keep all cores busy until they are restored, whatever images they belong to."""
     some: list[Restoration] = []
+    pixels = 0
     for one in itertools.chain.from_iterable(images):
         some.append(one)
-        if sum(len(each.kept) * each.image.numel() for each in some) >= AHEAD:
+        pixels += (len(one.kept) + 1) * one.image.numel()  # the image itself is held, too
+        if pixels >= AHEAD:
             yield some
-            some = []
+            some, pixels = [], 0
     if some:
         yield some
 

@@ -326,7 +326,12 @@ def produce(
         given = profiled(fetched, given | extra, who, profile)
         made = call(plugin, fetched, given)
         card = read_card(plugin.group, made, who)
-    return made, card, defaults(fetched) | given
+    return made, card, _settled(defaults(fetched), given)
+
+
+def _settled(known: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters with defaults. 0.0 for a default of 0 is that default: written down and read back it is the same."""
+    return known | {name: value for name, value in given.items() if name not in known or known[name] != value}
 
 
 def profiled(factory: Any, params: Mapping[str, Value], who: str, profile: str) -> dict[str, Any]:

@@ -218,7 +218,7 @@ def test_maskings_show_the_kept_pixels_and_the_infill_elsewhere(name):
 
 
 def test_images_are_imputed_together_up_to_a_limit_and_each_as_by_itself(monkeypatch):
-    monkeypatch.setattr("xaibench.infills.AHEAD", 12 * 9 * 2 * 36)
+    monkeypatch.setattr("xaibench.infills.AHEAD", 12 * 9 * 2 * 39)
     sizes = []
 
     def spy(wanted):
@@ -232,6 +232,25 @@ def test_images_are_imputed_together_up_to_a_limit_and_each_as_by_itself(monkeyp
     together = torch.cat([masking.infill for masking in found])
     alone = torch.cat([Infill("noisy-linear").impute(*one) for one in images])
     assert torch.equal(together, alone)
+
+
+def test_images_without_a_mask_are_not_all_held(monkeypatch):
+    monkeypatch.setattr("xaibench.infills.AHEAD", 12 * 9 * 2 * 3)
+    taken = []
+
+    def images():
+        for number in range(10):
+            taken.append(number)
+            yield picture(), iter([torch.zeros(0, 12, 9, dtype=torch.bool)]), number
+
+    next(Infill("noisy-linear").all_maskings(images()))
+    assert len(taken) < 6
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 9), (5, 12, 7), (5, 12, 20)])
+def test_masks_of_another_size_are_refused(shape):
+    with pytest.raises(ValueError, match=r"masks of \(.*\) pixels for an image of \(12, 9\)"):
+        Infill("noisy-linear").impute(picture(), torch.zeros(shape, dtype=torch.bool), 0)
 
 
 def test_what_cannot_be_is_refused():

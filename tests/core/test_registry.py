@@ -98,6 +98,14 @@ def test_a_reference_makes_the_same_plugin_again(installed):
     assert again.reference == first.reference
 
 
+@pytest.mark.parametrize("group", ["metrics", "explainers"])
+def test_what_is_written_down_of_a_plugin_and_read_back_has_the_same_parameters(group):
+    """To the type: a tolerance of 0 that came back as 0.0 would be another key."""
+    for made in select(group, "all", "quick"):
+        again = create(group, made.reference, "quick")
+        assert (again.reference, repr(again.params)) == (made.reference, repr(made.params))
+
+
 def test_a_profile_replaces_defaults_but_nothing_that_was_given(mine):
     assert create("explainers", f"{mine}:Mine", "quick").plugin.samples == 2
     assert create("explainers", f"{mine}:Mine(samples=9)", "quick").plugin.samples == 9

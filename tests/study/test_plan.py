@@ -105,6 +105,20 @@ def test_single_models_may_be_cut_more_than_others_and_the_tables_that_show_them
     assert not any("vgg16" in one for one in reductions(study, ["family"]))
 
 
+@pytest.mark.parametrize(
+    ("cut", "message"),
+    [
+        ("models = { vgg61 = { epochs = 6 } }", "quick.models names 'vgg61'; there are: oracle-lesion"),
+        ('drop = ["gradcam", "nothing"]', "quick.drop names 'nothing'; there are: gradcam, iou"),
+        ("limits = { two = 3 }", "quick.limits names 'two'; there are: one"),
+        ('parts = ["two"]', "quick.parts names 'two'; there are: one"),
+    ],
+)
+def test_what_is_not_there_cannot_be_cut(cut, message):
+    with pytest.raises(UsageError, match=message):
+        tiny(("[quick]", f"[quick]\n{cut}"))
+
+
 def test_models_that_take_too_long_are_dropped():
     study = find("hmc")
     cut = reduced(replace(study, quick=replace(study.quick, drop=("vgg16", "vgg19"))))

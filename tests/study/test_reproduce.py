@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from xaibench.cli.main import cli
-from xaibench.errors import UsageError
+from xaibench.errors import DataError, UsageError
 from xaibench_leaderboard.study.asking import ANSWERS, overlap, rankings
 from xaibench_leaderboard.study.asking_leaks import _reveals
 from xaibench_leaderboard.study.comparison import filled
@@ -127,21 +127,88 @@ def test_what_is_published_and_lies_elsewhere_keeps_its_place(place, tmp_path):
     assert tables[0] == tables[1]
 
 
-@pytest.mark.parametrize("other", ["another command", "another plan", "nothing told"])
+OTHERS = {
+    "limit": {"limit": 4},
+    "explainers": {"explainers": ("gradcam",)},
+    "models": {"models": ("resnet18",)},
+    "task": {"task": "phantom-tiny(size=64, test=10, train=8)"},
+    "profile": {"profile": "paper"},
+}
+
+
+@pytest.mark.parametrize("other", ["command", "nothing told", *OTHERS])
 def test_what_another_command_or_plan_has_published_is_not_taken_up(place, tmp_path, other):
     docs = shutil.copytree(place / "docs", tmp_path / "docs")
     study, told = reduced(find(str(TINY))), docs / "tiny" / "reproduction.json"
     command = json.loads(told.read_text())["command"]
     take_up(study, command, docs / "tiny", tmp_path / "same", 0)
-    assert len(list((tmp_path / "same").iterdir())) == 2
-    if other == "another command":
+    assert {one.name for one in (tmp_path / "same").iterdir()} == {"one-seed0", "one-seed1"}
+    if other == "command":
         command += " --seed 1"
-    elif other == "another plan":
-        study = replace(study, parts=tuple(replace(one, models=("resnet18",)) for one in study.parts))
+    elif other in OTHERS:
+        study = replace(study, parts=tuple(replace(one, **OTHERS[other]) for one in study.parts))
     else:
         told.write_text("[")
     take_up(study, command, docs / "tiny", tmp_path / "other", 0)
     assert not (tmp_path / "other").exists()
+
+
+def test_what_is_begun_here_is_not_replaced_by_what_is_published(place, tmp_path):
+    study, command = reduced(find(str(TINY))), f"xaibench reproduce {TINY} --quick"
+    mine = tmp_path / "one-seed0" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    (tmp_path / "one-seed1").mkdir()  # empty: nothing is lost
+    take_up(study, command, place / "docs" / "tiny", tmp_path, 0)
+    assert [one.name for one in (tmp_path / "one-seed0").iterdir()] == ["mine.txt"]
+    assert (tmp_path / "one-seed1" / "xaibench.json").exists()
+    assert {one.name for one in tmp_path.iterdir()} == {"one-seed0", "one-seed1"}
+
+
+def test_a_broken_archive_is_named_before_anything_is_run(place, tmp_path):
+    docs = shutil.copytree(place / "docs", tmp_path / "docs")
+    (docs / "tiny" / "one-seed1.zip").write_bytes(b"PK torn")
+    with pytest.raises(DataError, match=r"one-seed1\.zip, which is published, cannot be taken up"):
+        invoke("reproduce", TINY, *OPTIONS, "--out", tmp_path / "out", "--docs", docs)
+    assert not (tmp_path / "out" / "tiny-quick" / "one-seed1").exists()
+
+
+def published_by(docs, out, *options):
+    return invoke("reproduce", TINY, *OPTIONS, "--no-run", "--out", out, "--docs", docs, *options)
+
+
+def contents(folder):
+    return {one.name: one.read_bytes() for one in folder.iterdir()}
+
+
+def test_nothing_that_is_published_is_lost_to_a_part_that_was_only_begun(place, tmp_path):
+    docs, out = (shutil.copytree(place / name, tmp_path / name) for name in ("docs", "out"))
+    begun, before = out / "tiny-quick" / "one-seed1", contents(docs / "tiny")
+    for one in begun.iterdir():
+        if one.name != "xaibench.json":
+            shutil.rmtree(one) if one.is_dir() else one.unlink()
+    with pytest.raises(UsageError, match=r"one-seed1\.zip would be lost: .* has nothing of it"):
+        published_by(docs, out)
+    assert contents(docs / "tiny") == before
+
+
+def test_nothing_that_is_published_is_lost_to_a_part_with_fewer_cells(place, tmp_path):
+    docs, out = (shutil.copytree(place / name, tmp_path / name) for name in ("docs", "out"))
+    before = contents(docs / "tiny")
+    shutil.rmtree(next((out / "tiny-quick" / "one-seed0" / "cells").iterdir()))
+    with pytest.raises(UsageError, match=r"one-seed0\.zip would be lost: .* has only \d+ of its \d+ cells"):
+        published_by(docs, out)
+    assert contents(docs / "tiny") == before
+
+
+def test_nothing_that_is_published_is_lost_to_another_seed(place, tmp_path):
+    docs = shutil.copytree(place / "docs", tmp_path / "docs")
+    before = contents(docs / "tiny")
+    out = tmp_path / "out" / "tiny-quick"
+    shutil.copytree(place / "out" / "tiny-quick" / "one-seed1", out / "one-seed1")
+    with pytest.raises(UsageError, match=r"one-seed0\.zip would be lost"):
+        published_by(docs, tmp_path / "out", "--seed", 1)
+    assert contents(docs / "tiny") == before
 
 
 def test_an_interrupted_study_says_how_to_go_on_with_the_same_parts_in_the_same_place(monkeypatch, tmp_path):

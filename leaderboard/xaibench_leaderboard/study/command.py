@@ -22,7 +22,13 @@ PLACE = click.Path(path_type=Path, file_okay=False)
 @click.command(epilog="Exit codes: 0 all cells ok, 1 some cells failed, 2 usage, 130 interrupted.")
 @click.argument("name", required=False, default="")
 @click.option("--quick", is_flag=True, help="Cut down, as every table then says: for a CPU.")
-@click.option("--out", type=PLACE, default=Path("xaibench-studies"), show_default=True, help="Where the runs lie.")
+@click.option(
+    "--out",
+    type=PLACE,
+    default=Path("xaibench-studies"),
+    show_default=True,
+    help="Where the runs lie, or published ones are unpacked.",
+)
 @click.option("--docs", type=PLACE, help="Write the study's page, tables, figures and packed results here as well.")
 @click.option("--questions", "asked", is_flag=True, help="Write the page that answers from all studies in --docs.")
 @click.option(
@@ -77,14 +83,14 @@ def _reproduce(name: str, as_json: bool, options: dict[str, Any]) -> int:
     study, code = chosen(name, options["quick"], options["repeats"]), 0
     out, command = options["out"] / folder_of(study), command_of(study, name, options["seed"], options["repeats"])
     asked = only(study, options["parts"])
+    if options["docs"]:
+        take_up(study, command, options["docs"] / study.name, out, options["seed"])
     if not options["still"]:
         with choose("auto") as progress:
             code = do(asked, out, options["seed"], _device(options["device"]), progress, shlex.split(command))
         if code == INTERRUPTED:
             click.echo(f"to go on: {shlex.join([*shlex.split(command), *_places(options)])}", err=True)
             return code
-    if options["docs"]:
-        take_up(study, command, options["docs"] / study.name, out, options["seed"])
     tables = filled(study, done(study, out, options["seed"]), reported(study))
     _write(study, tables, command, out, options)
     _tell(study, tables, command, out, as_json)

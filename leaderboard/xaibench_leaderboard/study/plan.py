@@ -124,7 +124,24 @@ def parse(text: str, where: str) -> Study:
             raise UsageError(f"{where}: {one.name} names the cause {min(unknown)}, which is not explained")
     if len(known) < len(parts):
         raise UsageError(f"{where}: two parts have one name")
+    if study.quick:
+        _check_cuts(study, study.quick, where)
     return study
+
+
+def _check_cuts(study: Study, cut: Quick, where: str) -> None:
+    """Refuse to cut what is not there."""
+    models = {parse_reference(model).target for part in study.parts for model in part.models}
+    rows = {parse_reference(one).target for part in study.parts for one in (*part.explainers, *part.metrics)}
+    parts = {part.name for part in study.parts}
+    for key, named, known in (
+        ("models", cut.models, models),
+        ("drop", cut.drop, models | rows),
+        ("limits", cut.limits, parts),
+        ("parts", cut.parts, parts),
+    ):
+        if unknown := sorted(set(named) - known):
+            raise UsageError(f"{where}: quick.{key} names {unknown[0]!r}; there are: {', '.join(sorted(known))}")
 
 
 def reduced(study: Study) -> Study:

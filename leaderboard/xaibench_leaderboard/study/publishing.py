@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xaibench.errors import UsageError
 from xaibench.files import write_json
 from xaibench_leaderboard.study.figures import draw
 from xaibench_leaderboard.study.packing import pack_runs
@@ -12,7 +17,6 @@ from xaibench_leaderboard.study.running import done, folders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from xaibench_leaderboard.study.comparison import Filled
     from xaibench_leaderboard.study.plan import Study
@@ -29,14 +33,35 @@ def write(study: Study, tables: Sequence[Filled], command: str, folder: Path, ru
 
 def publish(study: Study, tables: Sequence[Filled], command: str, folder: Path, out: Path, seed: int) -> None:
     """The study's folder in the documentation: no film, and no map over one."""
-    packed = pack_runs(folders(study, out, seed), folder)
-    for left in {path.name for path in folder.glob("*.zip")} - {one["file"] for one in packed}:
-        (folder / left).unlink()  # of a run that the study no longer has
+    with tempfile.TemporaryDirectory(prefix="xaibench-publish-") as scratch:
+        packed = pack_runs(folders(study, out, seed), Path(scratch))
+        _refuse_to_lose(folder, Path(scratch), out)
+        folder.mkdir(parents=True, exist_ok=True)
+        for one in packed:
+            shutil.move(Path(scratch) / one["file"], folder / one["file"])
     write(study, tables, command, folder, packed)
     pictures = draw(study, tables, done(study, out, seed), folder)
     beside = [f"![{words}]({name})\n\n*{words}.*" for name, words in pictures]
     beside.append(_how_to_verify(packed))
     _text(folder / "index.md", markdown(study, tables, command, beside))
+
+
+def _refuse_to_lose(published: Path, packed: Path, out: Path) -> None:
+    """What is published stays until somebody takes it away who means it."""
+    for archive in sorted(published.glob("*.zip")):
+        new = packed / archive.name
+        if not new.exists():
+            why = f"{out} has nothing of it (another plan, seed or command, or a part that was only begun)"
+        elif _cells(new) < _cells(archive):
+            why = f"{out} has only {_cells(new)} of its {_cells(archive)} cells"
+        else:
+            continue
+        raise UsageError(f"{archive} would be lost: {why}; move it away if that is meant. Nothing was published")
+
+
+def _cells(archive: Path) -> int:
+    with zipfile.ZipFile(archive) as packed:
+        return sum(name.endswith("/cell.json") for name in packed.namelist())
 
 
 def _how_to_verify(packed: Sequence[dict[str, Any]]) -> str:

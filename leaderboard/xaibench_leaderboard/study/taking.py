@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from xaibench.errors import DataError
 from xaibench.files import from_json
-from xaibench.references import parse
-from xaibench.results import load_results
+from xaibench.store import Store
 from xaibench_leaderboard.archives import unpacked
-from xaibench_leaderboard.study.running import begun, works
+from xaibench_leaderboard.study.running import request, works
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from xaibench_leaderboard.study.plan import Study
+    from xaibench_leaderboard.study.running import Work
 
-    from xaibench_leaderboard.study.plan import Part, Study
+ASKED = ("models", "explainers", "tasks", "metrics", "profile", "audit", "references")
 
 
 def take_up(study: Study, command: str, published: Path, out: Path, seed: int) -> None:
-    """Unpack every archive of this very study whose part was not begun here."""
+    """Unpack every archive of this very study of which there is nothing here."""
     if _command(published / "reproduction.json") != command:
         return
     for work in works(study, out, seed):
         archive = published / f"{work.folder.name}.zip"
-        if archive.is_file() and not begun(work.folder):
-            with unpacked(archive) as folder:
-                if _as_planned(folder, work.part):
-                    shutil.copytree(folder, work.folder, dirs_exist_ok=True)
+        if archive.is_file() and not (work.folder.exists() and any(work.folder.iterdir())):
+            try:
+                _take(archive, work)
+            except DataError as error:
+                raise DataError(f"{archive}, which is published, cannot be taken up: {error}") from error
 
 
 def _command(told: Path) -> str:
@@ -35,10 +40,20 @@ def _command(told: Path) -> str:
     return str(found.get("command", "")) if isinstance(found, dict) else ""
 
 
-def _as_planned(folder: Path, part: Part) -> bool:
-    """Whether these models on this task are still the plan: it may have changed since."""
-    planned = {str(parse(model)) for model in part.models}
-    found = load_results(folder).predictions
-    return bool(found) and all(
-        one.labels["model"] in planned and one.labels["task"] == str(parse(part.task)) for one in found
-    )
+def _take(archive: Path, work: Work) -> None:
+    """Put it in place all at once, so that half of it is never taken for the whole."""
+    with unpacked(archive) as folder:
+        if not any(_as_planned(run, work) for run in Store(folder).runs()):
+            return
+        work.folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".taken-up-", dir=work.folder.parent) as beside:
+            whole = shutil.copytree(folder, Path(beside) / work.folder.name)
+            with suppress(OSError):  # another process has begun this part in the meantime
+                whole.replace(work.folder)
+
+
+def _as_planned(run: dict[str, Any], work: Work) -> bool:
+    """Whether a run was asked for what the plan says now: it may have changed since."""
+    wanted, asked = request(work, "cpu"), run.get("request", {})
+    terms = {name: getattr(wanted.terms, name) for name in asked.get("terms", {}) if hasattr(wanted.terms, name)}
+    return asked.get("terms") == terms and all(asked.get(name) == getattr(wanted, name) for name in ASKED)
