@@ -28,6 +28,7 @@ FREE = re.compile(
     r"cc0( 1\.0)?|cc[ -]by(-sa)?[ -][1-4]\.0|mit|apache-2\.0|bsd-[23]-clause|public domain", re.IGNORECASE
 )
 PLAIN = ("xaibench.json", NAME)
+LEFT_OUT = "left_out.json"  # the archive's own word on what it lacks
 MAPS = ("maps.npy", "maps.z")
 RECORDS = ("runs", "environments", "audits")
 
@@ -50,7 +51,7 @@ def submit(folder: Path, archive: Path) -> Packed:
         for path in files:
             packed.write(path, path.relative_to(folder).as_posix())
         told = [{"what": what, "why": why} for what, why in left_out]
-        packed.writestr("left_out.json", json.dumps(told, indent=1, ensure_ascii=False))
+        packed.writestr(LEFT_OUT, json.dumps(told, indent=1, ensure_ascii=False))
     beside.replace(archive)
     return Packed(archive, len(files), tuple(left_out))
 
