@@ -79,7 +79,8 @@ def _ranks(test: CriticalDifference) -> Figure:
         axes.text(rank, 0.25, str(rank), ha="center", fontsize=8)
     for at, (name, mean) in enumerate(zip(test.explainers, test.mean_ranks, strict=True), 1):
         axes.plot([mean, mean], [0, -at], color=GREY, linewidth=0.8)
-        axes.text(mean, -at - 0.05, f"{name} {number(mean)}", ha="center", va="top", fontsize=8)
+        clear = {"facecolor": "white", "linewidth": 0, "pad": 0.6}  # of the lines that go further down
+        axes.text(mean, -at - 0.05, f"{name} {number(mean)}", ha="center", va="top", fontsize=8, bbox=clear)
     _bars(axes, test)
     return figure
 
