@@ -76,12 +76,7 @@ def one_by_one(wanted: Sequence[Restoration], tolerance: float = TOLERANCE) -> l
     from xaibench.restoring import Job, restored
 
     jobs = [
-        Job(
-            _single(image),
-            np.asarray(kept.to("cpu", torch.bool).contiguous()),
-            None if noise is None else _single(noise),
-        )
-        for image, kept, noise in wanted
+        Job(_single(image), _plain(kept), None if noise is None else _single(noise)) for image, kept, noise in wanted
     ]
     return [torch.from_numpy(filled) for filled in restored(jobs, tolerance, ROUNDS)]
 
