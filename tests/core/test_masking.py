@@ -210,7 +210,7 @@ def test_an_error_of_the_network_reaches_the_caller(classifier):
 
 @pytest.mark.parametrize(
     ("device", "side", "size"),
-    [("cpu", 224, 16), ("cpu", 225, 8), ("cpu", 512, 2), ("cpu", 2048, 1), ("cpu", 1, 1024), ("cuda", 224, 256)],
+    [("cpu", 224, 32), ("cpu", 225, 16), ("cpu", 512, 4), ("cpu", 2048, 1), ("cpu", 1, 1024), ("cuda", 224, 256)],
 )
 def test_the_preferred_batch_depends_on_device_and_image_size_alone(device, side, size):
     assert preferred_size(torch.device(device), (3, side, side)) == size

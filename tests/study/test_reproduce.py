@@ -294,6 +294,16 @@ def test_an_order_is_not_counted_by_definition_on_few_patients_or_of_networks_th
     assert "of 0 comparisons on networks better than a guess: none.**" in guessing.reading
 
 
+def test_a_dynamic_threshold_is_held_against_plain_grad_cam(score, done, prediction):
+    values = {"gradcam": (0.3, 0.4), "dt-gradcam": (0.4, 0.5), "scorecam": (0.3, 0.4), "gradcam++": (0.3, 0.4)}
+    part = done([score(name, "iou-matched", 12 * each, model="hmc") for name, each in values.items()])
+    family = done([prediction((0, 1, 2) * 8, (0, 1, 2) * 8, model="hmc")])
+    told = rankings({"hmc": {"maps": part, "family": family}})
+    assert [row[0] for row in told.grids[1].rows] == ["dt-gradcam above gradcam"]
+    assert [row[-1] for row in told.grids[1].rows] == ["holds"]
+    assert "**DT Grad-CAM above Grad-CAM in overlap: of 1 comparisons on networks better than a guess" in told.reading
+
+
 def test_the_network_that_is_judged_is_the_one_that_was_explained(score, done, prediction):
     """The first of two trainings knows everything, the second nothing; only the first was explained."""
     good, bad = (prediction((0, 1, 2) * 8, said, model="hmc") for said in ((0, 1, 2) * 8, (0,) * 24))
