@@ -97,6 +97,7 @@ def test_the_snippet_runs(place, net):
 def test_the_snippet_runs_with_all_explainers_on_the_phantom(place):
     fewer = {"limit": 1, "audit": False}  # the audit knows nothing of the snippet, and takes minutes
     doctested(SNIPPET, net=seeded(classes=3), TASK="phantom", EXPLAINERS="all", FEWER=fewer)
+    assert "captum-lime" in (place / "x.html").read_text()
 
 
 # ------------------------------------------------------------ live objects
