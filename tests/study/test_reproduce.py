@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from filelock import Timeout
 
 from xaibench.cli.main import cli
 from xaibench.errors import DataError, UsageError
+from xaibench_leaderboard.study import publishing, running
 from xaibench_leaderboard.study.asking import ANSWERS, overlap, rankings
 from xaibench_leaderboard.study.asking_leaks import _reveals
 from xaibench_leaderboard.study.comparison import filled
@@ -128,6 +130,29 @@ def test_what_is_published_and_lies_elsewhere_keeps_its_place(place, tmp_path):
     names = {"one-seed0.zip", "one-seed1.zip"}
     assert {one.name for one in (docs / "tiny").glob("*.zip")} == names
     assert contents(docs / "tiny") == contents(place / "docs" / "tiny")  # archives as well, byte for byte
+
+
+def test_what_others_publish_while_a_study_runs_keeps_its_place_and_one_publishes_at_a_time(
+    place, tmp_path, monkeypatch
+):
+    docs, out, publish = tmp_path / "docs", tmp_path / "out" / "tiny-quick", publishing.publish
+
+    def meanwhile(*_):
+        """Here the second seed is run, elsewhere both are published."""
+        shutil.copytree(place / "out" / "tiny-quick" / "one-seed1", out / "one-seed1")
+        shutil.copytree(place / "docs", docs)
+        return 0
+
+    def locked(study, tables, command, folder, *others):
+        with pytest.raises(Timeout):
+            publishing.alone(folder).acquire(timeout=0)
+        publish(study, tables, command, folder, *others)
+
+    monkeypatch.setattr(running, "do", meanwhile)
+    monkeypatch.setattr(publishing, "publish", locked)
+    assert invoke("reproduce", TINY, *OPTIONS, "--out", tmp_path / "out", "--docs", docs).exit_code == 0
+    assert contents(docs / "tiny") == contents(place / "docs" / "tiny")
+    publishing.alone(docs / "tiny").acquire(timeout=0).lock.release()
 
 
 OTHERS = {

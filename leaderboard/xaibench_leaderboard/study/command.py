@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,9 +76,8 @@ def _reproduce(name: str, as_json: bool, options: dict[str, Any]) -> int:
     """Run, compare, write; the exit code."""
     # What follows brings torch and numpy, which `--help` must not wait for.
     from xaibench.progress import choose
-    from xaibench_leaderboard.study.comparison import filled
     from xaibench_leaderboard.study.plan import only
-    from xaibench_leaderboard.study.running import command_of, do, done, reported
+    from xaibench_leaderboard.study.running import command_of, do
     from xaibench_leaderboard.study.taking import take_up
 
     study, code = chosen(name, options["quick"], options["repeats"]), 0
@@ -91,10 +91,24 @@ def _reproduce(name: str, as_json: bool, options: dict[str, Any]) -> int:
         if code == INTERRUPTED:
             click.echo(f"to go on: {shlex.join([*shlex.split(command), *_places(options)])}", err=True)
             return code
-    tables = filled(study, done(study, out, options["seed"]), reported(study))
-    _write(study, tables, command, out, options)
-    _tell(study, tables, command, out, as_json)
+    _tell(study, _compared(study, command, out, options), command, out, as_json)
     return code
+
+
+def _compared(study: Study, command: str, out: Path, options: dict[str, Any]) -> list[Filled]:
+    """Fill the tables and write them; published too are those parts that others have published in the meantime."""
+    from xaibench_leaderboard.study.comparison import filled
+    from xaibench_leaderboard.study.publishing import alone
+    from xaibench_leaderboard.study.running import done, reported
+    from xaibench_leaderboard.study.taking import take_up
+
+    seed, docs = options["seed"], options["docs"] / study.name if options["docs"] else None
+    with alone(docs) if docs else nullcontext():
+        if docs:
+            take_up(study, command, docs, out, seed)
+        tables = filled(study, done(study, out, seed), reported(study))
+        _write(study, tables, command, out, options)
+    return tables
 
 
 def _places(options: dict[str, Any]) -> list[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
 
 from xaibench.errors import UsageError
 from xaibench.files import write_json
@@ -30,6 +33,12 @@ def write(study: Study, tables: Sequence[Filled], command: str, folder: Path, ru
     _text(folder / "tables.csv", table_csv(tables))
     _text(folder / "section.html", section(study, tables, command))
     _text(folder / "index.md", markdown(study, tables, command))
+
+
+def alone(folder: Path) -> FileLock:
+    """Within it, nobody else on this machine publishes in the folder. Nothing of it lies among what is published."""
+    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    return FileLock(Path(tempfile.gettempdir()) / f"xaibench-publish-{name}.lock")
 
 
 def publish(study: Study, tables: Sequence[Filled], command: str, folder: Path, out: Path, seed: int) -> None:
