@@ -51,7 +51,13 @@ def export(folder: Path, kinds: tuple[str, ...], out: Path | None, weights: str,
     epilog="Exit codes: 0 what was checked holds, 1 something does not, 2 usage, 3 nothing could be recomputed here."
 )
 @click.argument("folder", type=location_of)
-@click.option("--sample", type=click.IntRange(0), default=5, show_default=True, help="How many scores to recompute.")
+@click.option(
+    "--sample",
+    type=click.IntRange(0),
+    default=5,
+    show_default=True,
+    help="How many scores, and answers of networks, to recompute.",
+)
 @click.option("--all", "everything", is_flag=True, help="Recompute every score and map.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Which ones are sampled.")
 @click.option("--cell", "keys", multiple=True, help="Recompute the score of this key; may be repeated.")

@@ -75,7 +75,7 @@ class Scope:
 
 
 def verify(folder: Path, scope: Scope) -> Iterator[Check]:
-    """Check the claims, then the sampled scores, then the maps these rest on."""
+    """Check the claims, then sampled scores and the maps these rest on, then answers of networks that had no part."""
     results = load_results(folder)
     if not scope.keys:
         yield from check_claims(folder, results)
@@ -95,6 +95,12 @@ def verify(folder: Path, scope: Scope) -> Iterator[Check]:
                 if source is not None and source.key not in seen:
                     seen.add(source.key)
                     yield from _checked(replica, source, scope, name, compare)
+        for key, labels in _chosen_answers(results, scope):
+            cell = planned.cell(key)
+            if cell is None:
+                yield Check("prediction", _name(labels), key, "cannot", f"it cannot be planned here: {planned.trouble}")
+            elif key not in seen:
+                yield from _checked(replica, cell, scope, "prediction", _compare_logits)
 
 
 def check_claims(folder: Path, results: Results) -> Iterator[Check]:
@@ -127,9 +133,20 @@ def _chosen(results: Results, scope: Scope) -> list[tuple[str, Mapping[str, str]
             msg = f"--cell {unknown[0]}: no finished score of this key; results.json names the key of every row"
             raise UsageError(msg)
         return [(key, known[key]) for key in scope.keys]
+    return _sampled(finished, scope)
+
+
+def _chosen_answers(results: Results, scope: Scope) -> list[tuple[str, Mapping[str, str]]]:
+    """Keys and labels of the predictions to make again: what a network says is measured too, explained or not."""
+    if scope.keys:
+        return []
+    return _sampled(sorted(((one.key, one.labels) for one in results.predictions), key=itemgetter(0)), scope)
+
+
+def _sampled(every: list[tuple[str, Mapping[str, str]]], scope: Scope) -> list[tuple[str, Mapping[str, str]]]:
     rng = np.random.default_rng(derive("verify", scope.seed))
-    picked = rng.permutation(len(finished))[: scope.sample]  # all if it is None
-    return [finished[at] for at in sorted(picked.tolist())]
+    picked = rng.permutation(len(every))[: scope.sample]  # all if it is None
+    return [every[at] for at in sorted(picked.tolist())]
 
 
 class Replanned:

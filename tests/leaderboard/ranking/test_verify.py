@@ -8,7 +8,9 @@ from click.testing import CliRunner
 
 from xaibench.cli.main import cli
 from xaibench.errors import DataError, UsageError
+from xaibench.results import load_results
 from xaibench.store import Store
+from xaibench_leaderboard.claims import Claims
 from xaibench_leaderboard.differing import differences
 
 
@@ -138,6 +140,21 @@ def test_answers_of_the_model_that_were_changed_are_found(folder):
     answer, code = verified(folder, "--cell", key_of(folder, "score", explainer="roi", metric="seconds"))
     assert code == 1
     assert [kind for kind, _, detail in failing(answer) if "the logits of" in detail] == ["prediction"]
+
+
+def test_networks_that_were_trained_and_not_explained_are_asked_again(tmp_path):
+    folder, options = tmp_path / "results", "--tasks phantom-tiny(size=64) --models oracle-linear,oracle-lesion"
+    ran = invoke("run", *options.split(), "--explainers", "none", "--no-references", "--no-audit", "--out", folder)
+    assert ran.exit_code == 0, ran.output
+    Claims().render(load_results(folder), folder)
+    checks = verified(folder)[0]["checks"]
+    assert [(check["kind"], check["verdict"]) for check in checks[1:]] == [("prediction", "holds")] * 2
+    assert len(verified(folder, "--sample", 1)[0]["checks"]) == 2
+    assert len(verified(folder, "--sample", 0)[0]["checks"]) == 1
+    change(folder, key_of(folder, "predict", model="oracle-lesion"), 0, lambda record: record["logits"][0].reverse())
+    answer, code = verified(folder, "--all")
+    assert code == 1
+    assert ["oracle-lesion" in what for _, what, _ in failing(answer)] == [True]
 
 
 def test_maps_that_do_not_match_their_digest_are_found(folder):
