@@ -68,7 +68,7 @@ def claims_of(results: Results, weights: Mapping[str, float] = DEFAULT) -> dict[
         "rankings": [_plain(ranking) for ranking in rankings.each],
         "rows": [row for board in boards for row in _rows(board)],
         "strata": [_stratum(one) for one in strata_of(results)],
-        "shortcuts": [claim for report in shortcuts_of(boards) for claim in _shortcut(report)],
+        "shortcuts": [claim for report in shortcuts_of(results) for claim in _shortcut(report)],
         "infills": [asdict(one) for one in agreements_of(results)],
         "audit": dict(results.audit),
         "environment": dict(results.environment),

@@ -70,7 +70,7 @@ def page_of(results: Results, weights: Mapping[str, float] = DEFAULT, gallery: M
         boards=boards,
         plain=sum(len(board.rows) * len(board.columns) for board in boards) <= PLAIN,
         content=pack(content_of(drawn)),
-        shortcuts=shortcuts_of(boards),
+        shortcuts=shortcuts_of(results),
         infills=agreements_of(results),
         columns=_metrics(boards),
         answers=answers(boards),

@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from xaibench_leaderboard.board import boards_of
+from xaibench_leaderboard.statistics import mean_estimate
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from typing import TypeAlias
 
+    from xaibench.contracts import Result, Results
     from xaibench_leaderboard.board import Board, Row, Score
     from xaibench_leaderboard.statistics import Estimate
 
+    Values: TypeAlias = Mapping[tuple[str, str], float]
     Verdict: TypeAlias = Literal["yes", "unclear", "no", "unknown", ""]
 
 MARKER, LESION, NOISE = "energy-marker", "energy", "random"
@@ -51,46 +56,70 @@ class Shortcut:
         return tuple(witness.row.explainer for witness in self.methods if witness.verdict == "yes")
 
 
-def shortcuts_of(boards: Iterable[Board]) -> tuple[Shortcut, ...]:
+def shortcuts_of(results: Results) -> tuple[Shortcut, ...]:
     """A report for every board whose images carry the marker."""
-    return tuple(report for board in boards if (report := _shortcut(board)))
+    scores = {one.key: one for one in results.scores}
+    return tuple(report for board in boards_of(results) if (report := _shortcut(board, scores)))
 
 
-def _shortcut(board: Board) -> Shortcut | None:
+def _shortcut(board: Board, scores: Mapping[str, Result]) -> Shortcut | None:
     marker, lesion = board.column(MARKER), board.column(LESION)
-    if marker is None or lesion is None or not any(_estimate(row, marker) for row in board.rows):
+    if marker is None or lesion is None or not any(_measured(row.scores[marker]) for row in board.rows):
         return None
     floors = {
-        row.explainer: found
+        row.explainer: _values(row.scores[marker], scores)
         for row in board.references
-        if row.reference == "floor" and (found := _estimate(row, marker))
+        if row.reference == "floor" and _measured(row.scores[marker])
     }
     noise = {row.explainer for row in board.references if row.name == NOISE}
     return Shortcut(
         board,
         tuple(
-            Witness(row, row.scores[marker], row.scores[lesion], *_verdict(_estimate(row, marker), floors, noise))
+            Witness(
+                row,
+                row.scores[marker],
+                row.scores[lesion],
+                *_verdict(_values(row.scores[marker], scores), floors, noise & floors.keys()),
+            )
             for row in board.methods
         ),
         tuple(Witness(row, row.scores[marker], row.scores[lesion], "", "") for row in board.references),
     )
 
 
-def _verdict(own: Estimate | None, floors: Mapping[str, Estimate], noise: set[str]) -> tuple[Verdict, str]:
-    """An explainer reveals the marker if it stands clear of noise, and of every floor: edges are bright there too."""
-    if own is None or own.low is None:
-        return "unknown", "no interval for this explainer"
-    clear = {name for name, floor in floors.items() if floor.high is not None and own.low > floor.high}
-    random = noise & floors.keys()
-    if not random:
+def _verdict(own: Values, floors: Mapping[str, Values], noise: set[str]) -> tuple[Verdict, str]:
+    """An explainer reveals the marker if it shows more of it than noise, and than every floor: edges are bright there.
+
+    They are compared image by image: what makes a marker easy or hard to hit makes it so for both.
+    """
+    if not noise:
         return "unknown", f"no row {NOISE} to compare with"
-    if not random <= clear:
+    gaps = {name: _gap(own, floor) for name, floor in floors.items()}
+    if any(gap is None or gap.low is None for name, gap in gaps.items() if name in noise):
+        return "unknown", "no interval for this explainer"
+    more = {name for name, gap in gaps.items() if gap and gap.low is not None and gap.low > 0}
+    if not noise <= more:
         return "no", "no more than noise puts there"
-    if level := sorted(floors.keys() - clear):
+    if less := sorted(name for name, gap in gaps.items() if gap and gap.high is not None and gap.high < 0):
+        return "no", f"less than {', '.join(less)}, without looking at the model"
+    if level := sorted(floors.keys() - more):
         return "unclear", f"more than noise, but {', '.join(level)} may show as much without looking at the model"
     return "yes", "more than every floor"
 
 
-def _estimate(row: Row, at: int) -> Estimate | None:
-    score = row.scores[at]
-    return score.estimate if score else None
+def _measured(score: Score | None) -> bool:
+    return score is not None and score.estimate is not None
+
+
+def _values(score: Score | None, scores: Mapping[str, Result]) -> Values:
+    """What is defined, by image and patient."""
+    found = scores.get(score.key) if score is not None and score.status == "ok" else None
+    if found is None:
+        return {}
+    rows = zip(found.ids, found.patients, found.values, strict=True)
+    return {(name, patient): value for name, patient, value in rows if value is not None}
+
+
+def _gap(one: Values, other: Values) -> Estimate | None:
+    shared = [key for key in one if key in other]
+    return mean_estimate([one[key] - other[key] for key in shared], [patient for _, patient in shared])

@@ -52,7 +52,7 @@ class Table:
             piece for board in boards for piece in _board(board, each[tuple(board.labels[name] for name in PANEL)])
         ]
         pieces += _overall(rankings.overall) if rankings.overall else []
-        pieces += [piece for report in shortcuts_of(boards) for piece in _shortcut(report)]
+        pieces += [piece for report in shortcuts_of(results) for piece in _shortcut(report)]
         pieces += [_line(wording.infills(found)) for found in agreements_of(results)]
         console = Console(markup=False, highlight=False, emoji=False, legacy_windows=False)
         console.width = _width(console, pieces)

@@ -45,15 +45,18 @@ def prediction():
 def score():
     """One explainer under one metric; a film per patient."""
 
-    def make(explainer, metric, values, *, status="ok", reason="", higher=True, model="net", patients=None):
+    def make(
+        explainer, metric, values, *, status="ok", reason="", higher=True, model="net", patients=None, reference=""
+    ):
         patients = tuple(patients or (f"p{at}" for at in range(len(values))))
+        labels = {"task": "films", "fold": "0", "model": model, "target": "predicted", "precision": "fp32"}
         return Result(
             key=f"{explainer}-{metric}",
-            labels={"task": "films", "fold": "0", "model": model, "explainer": explainer, "metric": metric},
+            labels=labels | {"explainer": explainer, "metric": metric},
             cards={
                 "task": plain(TaskCard(name="films", summary="")),
                 "model": plain(ModelCard(name=model, summary="")),
-                "explainer": plain(ExplainerCard(name=explainer, summary="", family="cam")),
+                "explainer": plain(ExplainerCard(name=explainer, summary="", family="cam", reference=reference)),
                 "metric": plain(MetricCard(name=metric, summary="", family="localisation", higher_is_better=higher)),
             },
             status=status,

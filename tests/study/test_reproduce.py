@@ -13,7 +13,7 @@ from xaibench.cli.main import cli
 from xaibench.errors import DataError, UsageError
 from xaibench_leaderboard.study import publishing, running
 from xaibench_leaderboard.study.asking import ANSWERS, overlap, rankings
-from xaibench_leaderboard.study.asking_leaks import _reveals
+from xaibench_leaderboard.study.asking_leaks import marker
 from xaibench_leaderboard.study.comparison import filled
 from xaibench_leaderboard.study.places import PLACES, skill
 from xaibench_leaderboard.study.plan import find, reduced
@@ -359,11 +359,23 @@ def test_figures_without_the_papers_stand_beside_each_other_and_what_was_not_run
     assert "Not run, or undefined: Table 1 (Overall); Table 2 (Per class); Overlap" in markdown(study, missing, "x")
 
 
-@pytest.mark.parametrize(
-    ("own", "verdict"),
-    [((0.5, 0.6), "yes"), ((0.01, 0.02), "no"), ((0.1, 0.3), "unclear")],
-)
-def test_who_reveals_the_marker_is_told_image_by_image(score, done, own, verdict):
-    values = {"cam": own, "edges": (0.19, 0.2), "random": (0.02, 0.04)}
-    part = done([score(name, "energy-marker", 12 * each, model="resnet50") for name, each in values.items()])
-    assert _reveals(part, "cam", ["edges", "random"])[0] == verdict
+def test_who_reveals_the_marker_is_told_by_name(score, done, prediction):
+    """By a hair, but on every film: one above edges and noise, one below edges, one at times above, at times below."""
+    edges = (0.1, 0.3, 0.5, 0.7) * 6
+    moved = {"one": (0.01,) * 24, "two": (-0.01,) * 24, "three": (0.01, -0.01, -0.01, 0.01) * 6, "edges": (0.0,) * 24}
+    values = {name: [at + by for at, by in zip(edges, each, strict=True)] for name, each in moved.items()}
+    floors = {"edges": "floor", "random": "floor"}
+    part = done([
+        *(
+            score(name, metric, each, reference=floors.get(name, ""))
+            for name, each in {**values, "random": (0.02,) * 24}.items()
+            for metric in ("energy-marker", "energy")
+        ),
+        prediction((0, 1, 2) * 8, (0, 1, 2) * 8, training={"val_balanced_accuracy": 1.0}),
+    ])  # fmt: skip
+    told = marker({"phantom": {"shortcut": part}})
+    assert told.reading.startswith(
+        "**Of 3 explainers 1 put more on the marker than every floor: `one`.** No more than noise, or less than a map "
+        "that never looks at the network, put `two`. It cannot be told of `three`. The network has not clearly learned"
+    )
+    assert [(row[0], row[3]) for row in told.grids[0].rows][-2:] == [("edges", "floor"), ("random", "floor")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xaibench_leaderboard.board import boards_of
 from xaibench_leaderboard.shortcut import shortcuts_of
 from xaibench_leaderboard.study.answering import FEW, NOT_RUN, Answer, Grid, counted, firm, listed, measured, sign
 from xaibench_leaderboard.study.paired import difference
@@ -13,7 +12,7 @@ from xaibench_leaderboard.study.resampled import Said, estimate, of_class, overa
 from xaibench_leaderboard.study.sources import Done, explained
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from xaibench_leaderboard.shortcut import Shortcut
     from xaibench_leaderboard.statistics import Estimate
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     Both = tuple[str, list[Estimate | None]]
 
 CNN, OVERLAP, BLOB = "cnn-elhouby", "iou-matched", "centre"
-MARKED, MARKER = "resnet50", "energy-marker"
 REVEALED = ("yes", "no", "unclear")
 PROTOCOLS, WHOLE = ("paper", "strict"), ("paper, full size", "strict, full size")
 EXPLAINED = ("maps", "many passes", "overlap")
@@ -132,40 +130,28 @@ def marker(studies: Studies) -> Answer:
     """Who would have revealed what was planted."""
     question = "Which explainer would have revealed the planted marker?"
     done = found(studies, "phantom", "shortcut")
-    reports = [one for results in done.results for one in shortcuts_of(boards_of(results))] if done else []
+    reports = [one for results in done.results for one in shortcuts_of(results)] if done else []
     if done is None or not reports:
         return Answer(question, NOT_RUN)
     rows, known = [], []
-    floors = [one.row.name for one in reports[0].references if one.row.reference == "floor"]
-    verdicts = {one.row.name: _reveals(done, one.row.name, floors) for one in reports[0].methods}
     for one in (*reports[0].methods, *reports[0].references):
         scores = [score.estimate if score else None for score in (one.marker, one.lesion)]
         known += scores
-        verdict = verdicts.get(one.row.name, (one.row.reference, ""))
-        rows.append((one.row.name, *map(measured, scores), *verdict))
+        rows.append((one.row.name, *map(measured, scores), one.verdict or one.row.reference, one.reason))
     heads = ("explainer", "energy on marker", "energy on lesion", "reveals it", "why")
     note = f"Energy is the share of a map's sum; explainers and floors are compared image by image. {counted(known)}"
     grid = Grid(heads, tuple(rows), note, (("phantom", "shortcut"),))
     few = any(one is not None and not firm(one) for one in known)
     hint = f" All this on fewer than {FEW} patients, and so as hints." if few else ""
-    return Answer(question, _told_of_marker(reports[0], verdicts) + hint, (grid,))
+    return Answer(question, _told_of_marker(reports[0]) + hint, (grid,))
 
 
-def _reveals(done: Done, name: str, floors: Sequence[str]) -> tuple[str, str]:
-    """Whether an explainer puts more on the marker than all maps that never look at the network."""
-    signs = {floor: sign(difference(done, MARKED, (name, floor), MARKER)) for floor in floors}
-    if below := [floor for floor, found in signs.items() if found == "less"]:
-        return "no", f"less than {listed(below)}, without looking at the network"
-    if level := [floor for floor, found in signs.items() if found != "more"]:
-        return "unclear", f"not clearly more than {listed(level)}"
-    return "yes", "more than every floor"
-
-
-def _told_of_marker(report: Shortcut, verdicts: Mapping[str, tuple[str, str]]) -> str:
-    groups = {word: [f"`{name}`" for name, (verdict, _) in verdicts.items() if verdict == word] for word in REVEALED}
-    told = f"**Of {len(verdicts)} explainers {len(groups['yes'])} put more on the marker than every floor"
+def _told_of_marker(report: Shortcut) -> str:
+    groups = {word: [f"`{one.row.name}`" for one in report.methods if one.verdict == word] for word in REVEALED}
+    told = f"**Of {len(report.methods)} explainers {len(groups['yes'])} put more on the marker than every floor"
     told += f": {listed(groups['yes'])}.**" if groups["yes"] else ".**"
-    told += f" Less than a map that never looks at the network put {listed(groups['no'])}." if groups["no"] else ""
+    no_more = " No more than noise, or less than a map that never looks at the network, put"
+    told += f"{no_more} {listed(groups['no'])}." if groups["no"] else ""
     told += f" It cannot be told of {listed(groups['unclear'])}." if groups["unclear"] else ""
     accuracy = report.board.accuracy
     learned = "has learned the marker" if report.taken else "has not clearly learned the marker"
