@@ -12,6 +12,7 @@ from filelock import Timeout
 from xaibench.cli.main import cli
 from xaibench.errors import DataError, UsageError
 from xaibench_leaderboard.study import publishing, running
+from xaibench_leaderboard.study.answering import Grid, parted
 from xaibench_leaderboard.study.asking import ANSWERS, overlap, rankings
 from xaibench_leaderboard.study.asking_leaks import marker
 from xaibench_leaderboard.study.comparison import filled
@@ -316,7 +317,20 @@ def test_an_order_is_not_counted_by_definition_on_few_patients_or_of_networks_th
         in few.reading
     )
     assert {row[-1] for row in guessing.grids[0].rows} == {"not to be judged"}
+    assert [grid.fold for grid in many.grids] == [""]
+    assert [grid.fold for grid in guessing.grids] == [
+        "Where the network is not shown to be better than a guess (2 rows)"
+    ]
     assert "of 0 comparisons on networks better than a guess: none.**" in guessing.reading
+
+
+def test_what_cannot_be_judged_stands_apart_and_shut():
+    rows = (("a", "holds"), ("b", "not to be judged"), ("c", "cannot be told"), ("d", "not to be judged"))
+    open_one, shut = parted(Grid(("data", "claim"), rows, "n = 4"))
+    assert ([row[0] for row in open_one.rows], open_one.fold) == (["a", "c"], "")
+    assert ([row[0] for row in shut.rows], shut.note) == (["b", "d"], "n = 4")
+    assert shut.shown("caption").startswith("<details><summary>Where the network is not shown to be better")
+    assert parted(Grid(("data", "claim"), rows[:1])) == (Grid(("data", "claim"), rows[:1]),)
 
 
 def test_a_dynamic_threshold_is_held_against_plain_grad_cam(score, done, prediction):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from xaibench_leaderboard.study.rendering import told
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NOT_RUN = "Not answered: the runs that would tell have not been made."
 UNTOLD = "cannot be told"
+GUESSING = "not to be judged"
 FEW = 20  # patients: below it an interval from resampling is too narrow, and what it tells is a hint
 
 
@@ -47,6 +48,14 @@ class Grid:
             f"<p><em>{html.escape(caption)}</em></p>",
         ]
         return "\n".join([*parts, "</details>"])
+
+
+def parted(grid: Grid) -> tuple[Grid, ...]:
+    """What can be judged by the last column, and apart, shut, what cannot: there the network may be guessing."""
+    judged, rest = ([row for row in grid.rows if (row[-1] == GUESSING) == wanted] for wanted in (False, True))
+    title = f"Where the network is not shown to be better than a guess ({len(rest)} rows)"
+    both = (replace(grid, rows=tuple(judged)), replace(grid, rows=tuple(rest), fold=title))
+    return tuple(one for one in both if one.rows)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from xaibench_leaderboard.study.answering import (
     FEW,
+    GUESSING,
     NOT_RUN,
     UNTOLD,
     Answer,
@@ -16,6 +17,7 @@ from xaibench_leaderboard.study.answering import (
     hinted,
     listed,
     measured,
+    parted,
     sign,
     tally,
 )
@@ -37,7 +39,6 @@ ORDERED = ("iou", *JUDGED)  # the first is the one that the papers' orders are o
 AGAIN_ALIKE = ("stability", "stability-iou", "stability-ssim")
 BLIND = ("centre", "tissue-prior")
 NO_CLASS = ("random", "intensity")  # shown beside them
-GUESSING = "not to be judged"
 BETTER = "better than a guess"
 IN_OVERLAP = "Score-CAM above Grad-CAM++ above Grad-CAM in overlap"
 WITH_THRESHOLD = "DT Grad-CAM above Grad-CAM in overlap"
@@ -77,7 +78,7 @@ def overlap(studies: Studies) -> Answer:
              "minus centre blob", "minus tissue prior", "minus noise", "minus brightness", "Grad-CAM is")  # fmt: skip
     note = "A blob in the centre and the mean place of lesions look at no network and at no film; an empty map scores 0"
     grid = Grid(heads, tuple(rows), f"{note}. {counted(gaps)}", tuple(dict.fromkeys(sources)))
-    return Answer(question, _grouped(readings), (grid,))
+    return Answer(question, _grouped(readings), parted(grid))
 
 
 def _empty(done: Done, model: str, metric: str) -> str:
@@ -155,7 +156,8 @@ def rankings(studies: Studies) -> Answer:
     if not any(claims.values()):
         return Answer(question, NOT_RUN)
     told = [_told_of_order(claim, compared) for claim, compared in claims.items()]
-    return Answer(question, " ".join(told), tuple(_order_grid(some) for some in claims.values() if some))
+    grids = [grid for some in claims.values() for grid in parted(_order_grid(some))]
+    return Answer(question, " ".join(told), tuple(grids))
 
 
 def _compared(
@@ -253,14 +255,14 @@ def agree(studies: Studies) -> Answer:
     grid = Grid(heads, tuple(rows), f"{note}. {counted(known)}", tuple(dict.fromkeys(sources)))
     if not words:
         few = f"no network that is better than a guess has both on {FEW} patients; the table holds hints"
-        return Answer(question, f"**Not told: {few}.**", (grid,))
+        return Answer(question, f"**Not told: {few}.**", parted(grid))
     reading = (
         f"**Of {len(words)} comparisons of a measure of faithfulness with one of localisation, on networks better than "
         f"a guess and at least {FEW} patients: {tally(words)}.** Where "
         "they do not agree, a map that the network itself bears out need not lie on the lesion: the network may look "
         "elsewhere."
     )
-    return Answer(question, reading, (grid,))
+    return Answer(question, reading, parted(grid))
 
 
 ANSWERS: tuple[Callable[[Studies], Answer], ...] = (overlap, rankings, scale, agree, marker, cost)
