@@ -154,12 +154,20 @@ def _prepared(order: Order, request: Request, progress: Progress, train: bool) -
     return order.find() or (_prepare(order, request, progress) if ready else UNTRAINED)
 
 
-def _tell(choice: Choice, progress: Progress) -> None:
-    """What explainers have to say of tasks before they begin."""
+def _tell(request: Request, choice: Choice, progress: Progress) -> None:
+    """What should be known before the work begins: of the machine, and what explainers have to say of tasks."""
+    if request.terms.precision == "bf16" and not _bf16_pays(request.device):
+        progress.say("bf16 does not pay on this processor: networks run faster without --precision bf16, and exactly")
     for task in choice.tasks:
         for explainer in choice.explainers:
             if isinstance(task, Loaded) and isinstance(explainer, Loaded):
                 _say_notes(explainer, task, progress)
+
+
+def _bf16_pays(device: str) -> bool:
+    from xaibench.precision import has_fast_bf16  # brings torch, which few need before the work
+
+    return device == "mps" or has_fast_bf16(device)  # of which nothing is known there
 
 
 def _say_notes(plugin: Loaded, task: Loaded, progress: Progress) -> None:
@@ -173,7 +181,7 @@ def plan_all(
     request: Request, choice: Choice, progress: Progress, failures: list[str], *, train: bool = True
 ) -> list[SubjectPlan]:
     """The cells of all subjects."""
-    _tell(choice, progress)
+    _tell(request, choice, progress)
     plans = [plan_subject(subject, choice) for subject in subjects(request, choice, progress, failures, train=train)]
     if not failures and not any(plan.predict.count for plan in plans):
         msg = "no model, or no test image, is left to work on; `xaibench list` shows what is broken"

@@ -21,6 +21,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.flop_counter import FlopCounterMode
 
 from xaibench.allocator import keep_memory
+from xaibench.precision import has_fast_bf16
 from xaibench_models.checkpoints import KeepLast, WholeFiles
 from xaibench_models.fleet import Fleet, current
 from xaibench_models.images import TaskImages
@@ -89,15 +90,6 @@ class Stopping(EarlyStopping):
         """What is known from the checkpoint."""
         if self.wait_count >= self.patience:
             trainer.should_stop = True
-
-
-def has_fast_bf16(device: str) -> bool:
-    """Whether bfloat16 is native there. Elsewhere it is emulated, and slower than fp32."""
-    if device.startswith("cuda"):
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # The names have an underscore, but torch has no public ones.
-    questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return device == "cpu" and any(getattr(torch.cpu, question, bool)() for question in questions)
 
 
 class Steps(Callback):

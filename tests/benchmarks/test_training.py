@@ -14,9 +14,10 @@ import torch
 from torch.nn import functional as F
 
 from xaibench.contracts import Entry, Sample, Workshop
+from xaibench.precision import has_fast_bf16
 from xaibench.registry import create
 from xaibench_models.recipes import find
-from xaibench_models.trainer import has_fast_bf16, train
+from xaibench_models.trainer import train
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 BATCH = int(os.environ.get("XAIBENCH_BENCH_BATCH", 128 if DEVICE == "cuda" else 16))

@@ -17,11 +17,12 @@ from torch import nn
 
 from xaibench.contracts import Workshop
 from xaibench.errors import DataError, UsageError, XaibenchError
+from xaibench.precision import has_fast_bf16
 from xaibench.runner import sigterm_as_interrupt
 from xaibench_models.images import TaskImages
 from xaibench_models.lesson import Lesson
 from xaibench_models.recipes import Augmentation, checked, find
-from xaibench_models.trainer import has_fast_bf16, train
+from xaibench_models.trainer import train
 
 QUICK = find("quick")
 PROGRAM = Path(__file__).with_name("tiny_training.py")
