@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import zipfile
 from contextlib import contextmanager
@@ -14,6 +15,46 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LARGEST = 4 * 2**30  # bytes unpacked: far above any folder of scores, far below what fills a disk
+WHOLE = "results.zip"  # the only member of a tight archive
+
+
+def tighten(place: Path) -> None:
+    """Pack an archive once more, as a whole: many small files that are alike shrink fourfold only together."""
+    beside = place.with_name(f".{place.name}.unfinished")
+    with tempfile.TemporaryFile() as plain, opened(place) as packed:
+        with zipfile.ZipFile(plain, "w", zipfile.ZIP_STORED) as inner:
+            for name in packed.namelist():
+                inner.writestr(
+                    zipfile.ZipInfo(name), packed.read(name)
+                )  # without a time: the same files, the same bytes
+        plain.seek(0)
+        with (
+            zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as outer,
+            outer.open(_member(), "w", force_zip64=True) as whole,
+        ):
+            shutil.copyfileobj(plain, whole)
+    beside.replace(place)
+
+
+def _member() -> zipfile.ZipInfo:
+    member = zipfile.ZipInfo(WHOLE)
+    member.compress_type = zipfile.ZIP_DEFLATED
+    return member
+
+
+@contextmanager
+def opened(place: Path) -> Iterator[zipfile.ZipFile]:
+    """An archive, or the one within it if it is tight."""
+    with zipfile.ZipFile(place) as archive:
+        if archive.namelist() != [WHOLE]:
+            yield archive
+            return
+        _refuse_bombs(place, archive)
+        with tempfile.TemporaryFile() as plain:
+            with archive.open(WHOLE) as whole:
+                shutil.copyfileobj(whole, plain)
+            with zipfile.ZipFile(plain) as inner:
+                yield inner
 
 
 @contextmanager
@@ -24,10 +65,14 @@ def unpacked(place: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="xaibench-archive-") as folder:
         try:
-            with zipfile.ZipFile(place) as archive:
-                if sum(member.file_size for member in archive.infolist()) > LARGEST:
-                    raise DataError(f"{place} unpacks to more than {LARGEST / 2**30:.0f} GiB: no archive of results")
+            with opened(place) as archive:
+                _refuse_bombs(place, archive)
                 archive.extractall(folder)  # zipfile keeps members inside the folder
         except zipfile.BadZipFile as error:
             raise DataError(f"{place} is no results folder, and no archive of one: {error}") from error
         yield Path(folder)
+
+
+def _refuse_bombs(place: Path, archive: zipfile.ZipFile) -> None:
+    if sum(member.file_size for member in archive.infolist()) > LARGEST:
+        raise DataError(f"{place} unpacks to more than {LARGEST / 2**30:.0f} GiB: no archive of results")

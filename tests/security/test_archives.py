@@ -48,6 +48,30 @@ def test_bombs_are_refused_before_they_are_unpacked(tmp_path, monkeypatch):
         pass
 
 
+def test_bombs_within_a_tight_archive_are_refused_too(tmp_path, monkeypatch):
+    archives.tighten(packed(tmp_path / "x.zip", {"a": bytes(600)}))
+    packed(tmp_path / "inner.zip", {"a": bytes(5000)})
+    packed(tmp_path / "y.zip", {archives.WHOLE: (tmp_path / "inner.zip").read_bytes()})  # small, and holds a large one
+    monkeypatch.setattr(archives, "LARGEST", 650)
+    for name in "xy":
+        with pytest.raises(DataError, match="unpacks to more"), archives.unpacked(tmp_path / f"{name}.zip"):
+            pass
+
+
+def test_a_tight_archive_unpacks_to_what_was_packed_and_is_a_fraction_of_it(tmp_path):
+    text = "".join(f"value {number}, " for number in range(300))
+    files = {f"cells/{number:03d}/record.json": f"{number} {text}" for number in range(200)}
+    loose = packed(tmp_path / "x.zip", files).stat().st_size
+    archives.tighten(tmp_path / "x.zip")
+    tight = (tmp_path / "x.zip").read_bytes()
+    assert len(tight) < loose / 4
+    with archives.unpacked(tmp_path / "x.zip") as folder:
+        found = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*.json")}
+    assert found == files
+    archives.tighten(tmp_path / "x.zip")  # again: the same bytes, whenever that is
+    assert (tmp_path / "x.zip").read_bytes() == tight
+
+
 def test_an_archive_of_nothing_ours_is_refused(tmp_path):
     done = call("verify", packed(tmp_path / "x.zip", {"a": "b"}))
     assert isinstance(done.exception, DataError)

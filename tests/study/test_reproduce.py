@@ -1,7 +1,6 @@
 import csv
 import json
 import shutil
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from filelock import Timeout
 
 from xaibench.cli.main import cli
 from xaibench.errors import DataError, UsageError
+from xaibench_leaderboard.archives import opened
 from xaibench_leaderboard.study import publishing, running
 from xaibench_leaderboard.study.answering import Grid, parted
 from xaibench_leaderboard.study.asking import ANSWERS, overlap, rankings
@@ -90,7 +90,8 @@ def test_nothing_made_of_films_is_published(place):
         if one.suffix == ".svg":
             assert "<image" not in one.read_text()
         if one.suffix == ".zip":
-            assert all(name.endswith(".json") for name in zipfile.ZipFile(one).namelist())
+            with opened(one) as packed:
+                assert all(name.endswith(".json") for name in packed.namelist())
 
 
 def test_what_is_published_can_be_verified(place):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from xaibench.files import from_json, to_json
 from xaibench.results import load_results
 from xaibench.store import Store
+from xaibench_leaderboard.archives import tighten
 from xaibench_leaderboard.claims import Claims
 from xaibench_leaderboard.submitting import submit
 
@@ -52,6 +53,7 @@ def pack(results: Path, archive: Path, metrics: Sequence[str] = ()) -> None:
         archive.parent.mkdir(parents=True, exist_ok=True)
         archive.unlink(missing_ok=True)
         submit(copy, archive)
+        tighten(archive)
 
 
 def drop_all_maps(store: Store) -> None:

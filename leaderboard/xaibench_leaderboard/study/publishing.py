@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from filelock import FileLock
 
 from xaibench.errors import UsageError
 from xaibench.files import write_json
+from xaibench_leaderboard.archives import opened
 from xaibench_leaderboard.study.figures import draw
 from xaibench_leaderboard.study.packing import pack_runs
 from xaibench_leaderboard.study.rendering import markdown, plain, section, table_csv
@@ -77,7 +77,7 @@ def _put(new: Path, place: Path) -> None:
 
 def _members(archive: Path) -> dict[str, int]:
     """Names and check sums of the results."""
-    with zipfile.ZipFile(archive) as packed:
+    with opened(archive) as packed:
         return {one.filename: one.CRC for one in packed.infolist() if one.filename != LEFT_OUT}
 
 
