@@ -39,8 +39,9 @@ Status = Literal["ok", "failed", "oom", "timeout", "unsupported", "unavailable",
 
 # What an explainer may ask of the classifier (first line) or of the batch (second line).
 ExplainerNeed = Literal["gradients", "cam_layer", "attention", "masks", "prior"]
-# What a metric may ask for: images with a lesion, images without one, the classifier, an explainer that is `additive`.
-MetricNeed = Literal["mask", "normal", "model", "additive"]
+# What a metric may ask for: images with a lesion, without one, or that the model classifies correctly; the classifier;
+# an explainer that is `additive`.
+MetricNeed = Literal["mask", "normal", "correct", "model", "additive"]
 
 # ------------------------------------------------------------------------------------------------------------- cards
 

@@ -156,7 +156,8 @@ def _prepared(order: Order, request: Request, progress: Progress, train: bool) -
 
 def _tell(request: Request, choice: Choice, progress: Progress) -> None:
     """What should be known before the work begins: of the machine, and what explainers have to say of tasks."""
-    if request.terms.precision == "bf16" and not _bf16_pays(request.device):
+    here = request.engine.partition("(")[0] in ("local", "processes")
+    if here and request.terms.precision == "bf16" and not _bf16_pays(request.device):
         progress.say("bf16 does not pay on this processor: networks run faster without --precision bf16, and exactly")
     for task in choice.tasks:
         for explainer in choice.explainers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zipfile
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LARGEST = 4 * 2**30  # bytes unpacked: far above any folder of scores, far below what fills a disk
+MOST = 1_000_000  # files: a run of a million scores has a twentieth of them
+# All that zipfile raises on damage; of what the system refuses, such as a full disk, the message tells.
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
 WHOLE = "results.zip"  # the only member of a tight archive
 
 
@@ -30,16 +34,10 @@ def tighten(place: Path) -> None:
         plain.seek(0)
         with (
             zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as outer,
-            outer.open(_member(), "w", force_zip64=True) as whole,
+            outer.open(WHOLE, "w", force_zip64=True) as whole,
         ):
             shutil.copyfileobj(plain, whole)
     beside.replace(place)
-
-
-def _member() -> zipfile.ZipInfo:
-    member = zipfile.ZipInfo(WHOLE)
-    member.compress_type = zipfile.ZIP_DEFLATED
-    return member
 
 
 @contextmanager
@@ -68,11 +66,15 @@ def unpacked(place: Path) -> Iterator[Path]:
             with opened(place) as archive:
                 _refuse_bombs(place, archive)
                 archive.extractall(folder)  # zipfile keeps members inside the folder
-        except zipfile.BadZipFile as error:
-            raise DataError(f"{place} is no results folder, and no archive of one: {error}") from error
+        except DAMAGED as error:
+            raise DataError(
+                f"{place} is no results folder, and no archive of one that can be unpacked: {error}"
+            ) from error
         yield Path(folder)
 
 
 def _refuse_bombs(place: Path, archive: zipfile.ZipFile) -> None:
     if sum(member.file_size for member in archive.infolist()) > LARGEST:
         raise DataError(f"{place} unpacks to more than {LARGEST / 2**30:.0f} GiB: no archive of results")
+    if len(archive.infolist()) > MOST:
+        raise DataError(f"{place} unpacks to more than {MOST} files: no archive of results")

@@ -98,12 +98,10 @@ def _verdict(own: Values, floors: Mapping[str, Values], noise: set[str]) -> tupl
     if any(gap is None or gap.low is None for name, gap in gaps.items() if name in noise):
         return "unknown", "no interval for this explainer"
     more = {name for name, gap in gaps.items() if gap and gap.low is not None and gap.low > 0}
-    if not noise <= more:
-        return "no", "no more than noise puts there"
     if less := sorted(name for name, gap in gaps.items() if gap and gap.high is not None and gap.high < 0):
-        return "no", f"less than {', '.join(less)}, without looking at the model"
+        return "no", f"less than {', '.join(less)}"
     if level := sorted(floors.keys() - more):
-        return "unclear", f"more than noise, but {', '.join(level)} may show as much without looking at the model"
+        return "unclear", f"not clearly more than {', '.join(level)}"
     return "yes", "more than every floor"
 
 

@@ -242,6 +242,21 @@ def test_maps_with_nan_count_as_failed_and_score_worst(bench):
     assert {values[name] for name in spoilt & set(result.ids)} == {0.0}
 
 
+def test_a_failed_map_of_a_misclassified_image_is_none_of_a_metric_of_correct_ones(bench):
+    """The net says `right` always, and the first map of every batch fails."""
+    bench.run(model="Trained(weight=-100)", explainers="Misbehaving(how=nan)", metrics="ll-score,iou")
+    results = load_results(bench.out)
+    (prediction,) = results.predictions
+    right = {name for name, truth in zip(prediction.ids, prediction.truth, strict=True) if truth == 1}
+    scores = {one.labels["metric"].partition("(")[0]: one for one in results.scores}
+    failed = {
+        metric: {name for name, flaw in zip(one.ids, one.failed, strict=True) if flaw} for metric, one in scores.items()
+    }
+    assert set(scores["ll-score"].ids) == right & set(scores["iou"].ids)
+    assert failed["iou"] - right
+    assert failed["ll-score"] == failed["iou"] & right
+
+
 def test_out_of_memory_halves_the_batch_and_skips_no_image(bench):
     answer = bench.answer(explainers="Misbehaving(how=small-batches)", metrics="iou")
     assert answer["exit_code"] == 0

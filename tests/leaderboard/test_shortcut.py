@@ -34,9 +34,9 @@ def test_an_explainer_reveals_the_marker_if_it_stands_clear_of_every_floor(resul
     ("own", "verdict", "why"),
     [
         ((0.11, 0.31, 0.51, 0.71), "yes", "more than every floor"),  # by a hair, on every film
-        ((0.09, 0.29, 0.49, 0.69), "no", "less than edges, without looking at the model"),
-        ((0.09, 0.31, 0.49, 0.71), "unclear", "more than noise, but edges may show as much"),
-        ((0.02, 0.02, 0.02, 0.02), "no", "no more than noise puts there"),
+        ((0.09, 0.29, 0.49, 0.69), "no", "less than edges"),
+        ((0.09, 0.31, 0.49, 0.71), "unclear", "not clearly more than edges"),
+        ((0.02, 0.02, 0.02, 0.02), "no", "less than edges"),
     ],
 )
 def test_an_explainer_and_a_floor_are_compared_film_by_film(result, own, verdict, why):
@@ -49,7 +49,7 @@ def test_an_explainer_and_a_floor_are_compared_film_by_film(result, own, verdict
     ]
     (witness,) = report_of(scores).methods
     assert witness.verdict == verdict
-    assert witness.reason.startswith(why)
+    assert witness.reason == why
 
 
 def test_references_are_shown_and_not_judged(results):

@@ -3,6 +3,7 @@
 import os
 import stat
 import zipfile
+from contextlib import suppress
 
 import pytest
 from security_tools import call
@@ -68,8 +69,29 @@ def test_a_tight_archive_unpacks_to_what_was_packed_and_is_a_fraction_of_it(tmp_
     with archives.unpacked(tmp_path / "x.zip") as folder:
         found = {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*.json")}
     assert found == files
-    archives.tighten(tmp_path / "x.zip")  # again: the same bytes, whenever that is
+    archives.tighten(tmp_path / "x.zip")  # again: the same bytes
     assert (tmp_path / "x.zip").read_bytes() == tight
+    with zipfile.ZipFile(tmp_path / "x.zip") as outer, archives.opened(tmp_path / "x.zip") as inner:
+        assert {one.date_time for one in (*outer.infolist(), *inner.infolist())} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_more_files_than_any_run_makes_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "MOST", 3)
+    archives.tighten(packed(tmp_path / "x.zip", dict.fromkeys("abcd", "")))
+    with pytest.raises(DataError, match="more than 3 files"), archives.unpacked(tmp_path / "x.zip"):
+        pass
+
+
+@pytest.mark.parametrize("tight", [True, False])
+def test_damage_anywhere_is_told_as_such(tmp_path, tight):
+    whole = packed(tmp_path / "x.zip", {f"{name}.json": name * 200 for name in "abcdefgh"})
+    if tight:
+        archives.tighten(whole)
+    content = whole.read_bytes()
+    for at in range(0, len(content), 7):
+        whole.write_bytes(content[:at] + bytes([content[at] ^ 0x55]) + content[at + 1 :])
+        with suppress(DataError), archives.unpacked(whole):
+            pass
 
 
 def test_an_archive_of_nothing_ours_is_refused(tmp_path):

@@ -11,8 +11,9 @@ from filelock import Timeout
 from xaibench.cli.main import cli
 from xaibench.errors import DataError, UsageError
 from xaibench_leaderboard.archives import opened
+from xaibench_leaderboard.statistics import Estimate
 from xaibench_leaderboard.study import publishing, running
-from xaibench_leaderboard.study.answering import Grid, parted
+from xaibench_leaderboard.study.answering import Line, parted
 from xaibench_leaderboard.study.asking import ANSWERS, overlap, rankings
 from xaibench_leaderboard.study.asking_leaks import marker
 from xaibench_leaderboard.study.comparison import filled
@@ -326,12 +327,18 @@ def test_an_order_is_not_counted_by_definition_on_few_patients_or_of_networks_th
 
 
 def test_what_cannot_be_judged_stands_apart_and_shut():
-    rows = (("a", "holds"), ("b", "not to be judged"), ("c", "cannot be told"), ("d", "not to be judged"))
-    open_one, shut = parted(Grid(("data", "claim"), rows, "n = 4"))
+    """Each with the images and studies of its own rows."""
+    said = {"a": "holds", "b": "not to be judged", "c": "cannot be told", "d": "not to be judged"}
+    found = [Estimate(0.5, 0.4, 0.6, images, images) for images in (3, 40, 5, 60)]
+    lines = [Line(row, (one,), ("study", row[0])) for row, one in zip(said.items(), found, strict=True)]
+    open_one, shut = parted(("data", "claim"), lines, "Told")
     assert ([row[0] for row in open_one.rows], open_one.fold) == (["a", "c"], "")
-    assert ([row[0] for row in shut.rows], shut.note) == (["b", "d"], "n = 4")
+    assert [row[0] for row in shut.rows] == ["b", "d"]
+    assert open_one.note == "Told. n = 3 to 5 images of 3 to 5 patients"
+    assert shut.note == "Told. n = 40 to 60 images of 40 to 60 patients"
+    assert shut.sources == (("study", "b"), ("study", "d"))
     assert shut.shown("caption").startswith("<details><summary>Where the network is not shown to be better")
-    assert parted(Grid(("data", "claim"), rows[:1])) == (Grid(("data", "claim"), rows[:1]),)
+    assert len(parted(("data", "claim"), lines[:1], "Told")) == 1
 
 
 def test_a_dynamic_threshold_is_held_against_plain_grad_cam(score, done, prediction):
@@ -390,7 +397,7 @@ def test_who_reveals_the_marker_is_told_by_name(score, done, prediction):
     ])  # fmt: skip
     told = marker({"phantom": {"shortcut": part}})
     assert told.reading.startswith(
-        "**Of 3 explainers 1 put more on the marker than every floor: `one`.** No more than noise, or less than a map "
-        "that never looks at the network, put `two`. It cannot be told of `three`. The network has not clearly learned"
+        "**Of 3 explainers 1 put more on the marker than every floor: `one`.** Less than a map that never looks at the "
+        "network put `two`. It cannot be told of `three`. The network has not clearly learned"
     )
     assert [(row[0], row[3]) for row in told.grids[0].rows][-2:] == [("edges", "floor"), ("random", "floor")]

@@ -17,19 +17,20 @@ PAPER = "Analysis of Breast Cancer Lesion Classification Models Trained using Tr
 
 
 class LLScore:
-    """Intersection over union on images that are classified correctly; undefined on the others.
+    """Intersection over union on images that are classified correctly; no others count, whatever their maps.
 
     Its mean is the paper's lesion localisation score. The paper leaves open at which threshold a map is cut.
     """
 
     card = MetricCard(
         name="ll-score",
+        version=2,
         summary="Intersection over union of the lesions and the map above a threshold, "
         "over correctly classified images only",
         paper=PAPER,
         family="localisation",
         higher_is_better=True,
-        needs=frozenset({"mask"}),
+        needs=frozenset({"mask", "correct"}),
         default=False,
     )
 

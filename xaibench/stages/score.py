@@ -46,7 +46,11 @@ def _score_span(
     card = cell.cards["metric"]
     samples = bench.samples(cell, bench.entries(cell, *span))
     flaws = _flaws(cell, shards)
-    applies = [applicable(card, sample) for sample in samples]
+    right = _right(shards["prediction"])
+    applies = [
+        applicable(card, sample) and (one or "correct" not in card["needs"])
+        for sample, one in zip(samples, right, strict=True)
+    ]
     valid = [row for row, sample_applies in enumerate(applies) if sample_applies and not flaws[row]]
     found = dict(zip(valid, _values(cell, bench, metric, samples, shards, valid), strict=True))
     values = {row: value for row, (value, _) in found.items()}
@@ -70,6 +74,12 @@ def applicable(card: Mapping[str, Any], sample: Sample) -> bool:
     if ("mask" in needs and not has_lesion) or ("normal" in needs and has_lesion):
         return False
     return not region or (region in sample.regions and bool(sample.regions[region].any()))
+
+
+def _right(shard: Shard) -> list[bool]:
+    """Which images the model classifies correctly."""
+    said = np.array(shard.column("logits"), dtype=np.float64).argmax(axis=1)
+    return [truth == int(one) for truth, one in zip(shard.column("truth"), said, strict=True)]
 
 
 def _input(bench: Workbench, cell: Cell, name: str, span: tuple[int, int]) -> Shard:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xaibench_leaderboard.study.rendering import told
@@ -50,12 +50,25 @@ class Grid:
         return "\n".join([*parts, "</details>"])
 
 
-def parted(grid: Grid) -> tuple[Grid, ...]:
+@dataclass(frozen=True)
+class Line:
+    """A row, the figures in it, and the part of a study that they are of."""
+
+    cells: tuple[str, ...]
+    figures: tuple[Estimate | None, ...]
+    source: tuple[str, str]
+
+
+def parted(headings: tuple[str, ...], lines: Sequence[Line], note: str) -> tuple[Grid, ...]:
     """What can be judged by the last column, and apart, shut, what cannot: there the network may be guessing."""
-    judged, rest = ([row for row in grid.rows if (row[-1] == GUESSING) == wanted] for wanted in (False, True))
+    judged, rest = ([line for line in lines if (line.cells[-1] == GUESSING) == wanted] for wanted in (False, True))
     title = f"Where the network is not shown to be better than a guess ({len(rest)} rows)"
-    both = (replace(grid, rows=tuple(judged)), replace(grid, rows=tuple(rest), fold=title))
-    return tuple(one for one in both if one.rows)
+    return tuple(_grid(headings, some, note, fold) for some, fold in ((judged, ""), (rest, title)) if some)
+
+
+def _grid(headings: tuple[str, ...], lines: Sequence[Line], note: str, fold: str) -> Grid:
+    rows, sources = tuple(line.cells for line in lines), tuple(dict.fromkeys(line.source for line in lines))
+    return Grid(headings, rows, f"{note}. {counted([one for line in lines for one in line.figures])}", sources, fold)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from xaibench_leaderboard.study.answering import (
     UNTOLD,
     Answer,
     Grid,
-    counted,
+    Line,
     firm,
     hinted,
     listed,
@@ -55,7 +55,7 @@ AGAIN = (
 def overlap(studies: Studies) -> Answer:
     """Grad-CAM against what knows nothing of the network."""
     question = "Is Grad-CAM's overlap with lesions better than a centre blob or a tissue prior?"
-    rows, gaps, sources, shown = [], [], [], set()
+    lines, shown = [], set()
     readings: dict[str, str] = {}
     for place, done in tried(studies):
         network, able = skill(studies, place)
@@ -65,20 +65,18 @@ def overlap(studies: Studies) -> Answer:
                 continue
             shown.add((place.name, metric))
             against = [difference(done, place.model, ("gradcam", floor), metric) for floor in (*BLIND, *NO_CLASS)]
-            gaps += [own, *against]
             reading = hinted(_against(*map(sign, against[:2])), own) if able else GUESSING
             name = f"{place.name}: {place.caveat}" if place.caveat else place.name
             readings.setdefault(name, reading)  # by the first measure, the overlap
-            sources.append(place.source)
-            empty = _empty(done, place.model, metric)
-            rows.append((place.name, measured(network), metric, empty, *map(measured, (own, *against)), reading))
-    if not rows:
+            empty, figures = _empty(done, place.model, metric), (own, *against)
+            cells = (place.name, measured(network), metric, empty, *map(measured, figures), reading)
+            lines.append(Line(cells, figures, place.source))
+    if not lines:
         return Answer(question, NOT_RUN)
     heads = ("data and network", "balanced accuracy of the network", "measure", "empty maps", "Grad-CAM",
              "minus centre blob", "minus tissue prior", "minus noise", "minus brightness", "Grad-CAM is")  # fmt: skip
     note = "A blob in the centre and the mean place of lesions look at no network and at no film; an empty map scores 0"
-    grid = Grid(heads, tuple(rows), f"{note}. {counted(gaps)}", tuple(dict.fromkeys(sources)))
-    return Answer(question, _grouped(readings), parted(grid))
+    return Answer(question, _grouped(readings), parted(heads, lines, note))
 
 
 def _empty(done: Done, model: str, metric: str) -> str:
@@ -156,7 +154,7 @@ def rankings(studies: Studies) -> Answer:
     if not any(claims.values()):
         return Answer(question, NOT_RUN)
     told = [_told_of_order(claim, compared) for claim, compared in claims.items()]
-    grids = [grid for some in claims.values() for grid in parted(_order_grid(some))]
+    grids = [grid for some in claims.values() for grid in _order_grids(some)]
     return Answer(question, " ".join(told), tuple(grids))
 
 
@@ -197,29 +195,32 @@ def _told_of_order(claim: str, compared: Sequence[Compared]) -> str:
     )
 
 
-def _order_grid(compared: Sequence[Compared]) -> Grid:
-    rows = tuple(
-        (
-            " above ".join(one.pair),
-            one.place.name,
-            _better(one.able),
-            one.metric,
-            *map(measured, (*one.values, one.gap)),
-            str(one.gap.patients),
-            one.word,
+def _order_grids(compared: Sequence[Compared]) -> tuple[Grid, ...]:
+    lines = [
+        Line(
+            (
+                " above ".join(one.pair),
+                one.place.name,
+                _better(one.able),
+                one.metric,
+                *map(measured, (*one.values, one.gap)),
+                str(one.gap.patients),
+                one.word,
+            ),
+            (one.gap,),
+            one.place.source,
         )
         for one in compared
-    )
+    ]
     heads = ("claim", "data and network", BETTER, "measure", "first", "second", "first minus second", "patients",
              "the claim")  # fmt: skip
-    note = f"Differences are taken image by image. {counted([one.gap for one in compared])}"
-    return Grid(heads, rows, note, tuple(dict.fromkeys(one.place.source for one in compared)))
+    return parted(heads, lines, "Differences are taken image by image")
 
 
 def agree(studies: Studies) -> Answer:
     """Faithfulness and localisation, over explainers."""
     question = "Do faithfulness and localisation agree?"
-    rows, words, known, sources = [], [], [], []
+    lines, words = [], []
     for place, done in tried(studies):
         _, able = skill(studies, place)
         explainers = [one for one in done.rows("explainer", place.model) if one not in REFERENCES]
@@ -232,11 +233,9 @@ def agree(studies: Studies) -> Answer:
                 if able and firm(tau):
                     words.append({"agree": "agreed", UNTOLD: "undecided"}.get(word, "contradicted"))
                 word = hinted(word, tau) if able else GUESSING
-                known.append(tau)
-                sources.append(place.source)
                 about = (place.name, _better(able), local, faithful)
-                rows.append((*about, measured(tau), str(count), str(tau.patients), word))
-    if not rows:
+                lines.append(Line((*about, measured(tau), str(count), str(tau.patients), word), (tau,), place.source))
+    if not lines:
         return Answer(question, NOT_RUN)
     heads = (
         "data and network",
@@ -252,17 +251,17 @@ def agree(studies: Studies) -> Answer:
         "Tau is 1 if both rank the explainers alike, -1 if the other way round; better means better in both; both are "
         "measured on the same images, those with lesions"
     )
-    grid = Grid(heads, tuple(rows), f"{note}. {counted(known)}", tuple(dict.fromkeys(sources)))
+    grids = parted(heads, lines, note)
     if not words:
-        few = f"no network that is better than a guess has both on {FEW} patients; the table holds hints"
-        return Answer(question, f"**Not told: {few}.**", parted(grid))
+        few = f"no network that is better than a guess has both on {FEW} patients; the tables hold hints at most"
+        return Answer(question, f"**Not told: {few}.**", grids)
     reading = (
         f"**Of {len(words)} comparisons of a measure of faithfulness with one of localisation, on networks better than "
         f"a guess and at least {FEW} patients: {tally(words)}.** Where "
         "they do not agree, a map that the network itself bears out need not lie on the lesion: the network may look "
         "elsewhere."
     )
-    return Answer(question, reading, parted(grid))
+    return Answer(question, reading, grids)
 
 
 ANSWERS: tuple[Callable[[Studies], Answer], ...] = (overlap, rankings, scale, agree, marker, cost)

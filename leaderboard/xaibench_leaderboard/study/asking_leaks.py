@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Both = tuple[str, list[Estimate | None]]
 
 CNN, OVERLAP, BLOB = "cnn-elhouby", "iou-matched", "centre"
-REVEALED = ("yes", "no", "unclear")
+REVEALED = ("yes", "no", "unclear", "unknown")
 PROTOCOLS, WHOLE = ("paper", "strict"), ("paper, full size", "strict, full size")
 EXPLAINED = ("maps", "many passes", "overlap")
 
@@ -150,9 +150,9 @@ def _told_of_marker(report: Shortcut) -> str:
     groups = {word: [f"`{one.row.name}`" for one in report.methods if one.verdict == word] for word in REVEALED}
     told = f"**Of {len(report.methods)} explainers {len(groups['yes'])} put more on the marker than every floor"
     told += f": {listed(groups['yes'])}.**" if groups["yes"] else ".**"
-    no_more = " No more than noise, or less than a map that never looks at the network, put"
-    told += f"{no_more} {listed(groups['no'])}." if groups["no"] else ""
-    told += f" It cannot be told of {listed(groups['unclear'])}." if groups["unclear"] else ""
+    told += f" Less than a map that never looks at the network put {listed(groups['no'])}." if groups["no"] else ""
+    untold = groups["unclear"] + groups["unknown"]
+    told += f" It cannot be told of {listed(untold)}." if untold else ""
     accuracy = report.board.accuracy
     learned = "has learned the marker" if report.taken else "has not clearly learned the marker"
     scores = f": balanced accuracy {measured(accuracy.test)} where the marker says nothing" if accuracy else ""

@@ -77,6 +77,7 @@ def _reproduce(name: str, as_json: bool, options: dict[str, Any]) -> int:
     # What follows brings torch and numpy, which `--help` must not wait for.
     from xaibench.progress import choose
     from xaibench_leaderboard.study.plan import only
+    from xaibench_leaderboard.study.publishing import alone
     from xaibench_leaderboard.study.running import command_of, do
     from xaibench_leaderboard.study.taking import take_up
 
@@ -84,7 +85,8 @@ def _reproduce(name: str, as_json: bool, options: dict[str, Any]) -> int:
     out, command = options["out"] / folder_of(study), command_of(study, name, options["seed"], options["repeats"])
     asked = only(study, options["parts"])
     if options["docs"]:
-        take_up(study, command, options["docs"] / study.name, out, options["seed"])
+        with alone(options["docs"] / study.name):
+            take_up(study, command, options["docs"] / study.name, out, options["seed"])
     if not options["still"]:
         with choose("auto") as progress:
             code = do(asked, out, options["seed"], _device(options["device"]), progress, shlex.split(command))

@@ -121,7 +121,7 @@ def caption(study: Study, table: Table, lines: tuple[Line, ...], done: Mapping[s
     parts = [part for part in study.parts if part.name in table.parts]
     told = [f"{part.name}: {part.says}" for part in parts if part.says]
     told += [_counts(name, done[name], [line for line in lines if line.part == name]) for name in table.parts]
-    told += [_explained(name, done[name]) for name in table.parts if table.kind == "explainer"]
+    told += [_explained(name, done[name], table.model) for name in table.parts if table.kind == "explainer"]
     told += [_audited(name, table, done[name]) for name in table.parts]
     told.append(BRACKETS)
     told.append(versions([results for name in table.parts for results in done[name].results]))
@@ -141,15 +141,15 @@ def _counts(part: str, done: Done, lines: list[Line]) -> str:
     return f"{part}: {counted}{trainings} {'training or fold' if trainings == '1' else 'trainings or folds'}"
 
 
-def _explained(part: str, done: Done) -> str:
+def _explained(part: str, done: Done, model: str) -> str:
     """Which class the maps are of, and how often that is the true one."""
-    policies = {one.labels.get("target", "") for one in done.scores("")}
+    policies = {one.labels.get("target", "") for one in done.scores(model)}
     if policies != {"predicted"}:
         return ""
-    marked = {(one.labels.get("fold"), name) for one in done.scores("") for name, value in _lesions(one) if value}
+    marked = {(one.labels.get("fold"), name) for one in done.scores(model) for name, value in _lesions(one) if value}
     answers = [
         truth == logits.index(max(logits))
-        for one in done.predictions("")
+        for one in done.predictions(model)
         for name, truth, logits in zip(one.ids, one.truth, one.logits, strict=True)
         if (one.labels.get("fold"), name) in marked
     ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from xaibench.caching import cache_root
 from xaibench.errors import UsageError
 from xaibench.files import write_json
 from xaibench_leaderboard.archives import opened
@@ -36,9 +37,11 @@ def write(study: Study, tables: Sequence[Filled], command: str, folder: Path, ru
 
 
 def alone(folder: Path) -> FileLock:
-    """Within it, nobody else on this machine publishes in the folder. Nothing of it lies among what is published."""
+    """Within it, nobody else with our cache publishes in the folder. Nothing of it lies among what is published."""
     name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    return FileLock(Path(tempfile.gettempdir()) / f"xaibench-publish-{name}.lock")
+    place = cache_root() / "publishing" / f"{name}.lock"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(place)
 
 
 def publish(study: Study, tables: Sequence[Filled], command: str, folder: Path, out: Path, seed: int) -> None:
@@ -70,9 +73,11 @@ def _refuse_to_lose(published: Path, packed: Path, out: Path) -> None:
 
 
 def _put(new: Path, place: Path) -> None:
-    """An archive that holds nothing new stays, byte for byte: its times alone would make it another file."""
+    """An archive that holds nothing new stays, byte for byte. Whoever looks sees the old one or the new one, whole."""
     if not place.exists() or _members(new) != _members(place):
-        shutil.move(new, place)
+        beside = place.with_name(f".{place.name}.unfinished")
+        shutil.copyfile(new, beside)
+        beside.replace(place)
 
 
 def _members(archive: Path) -> dict[str, int]:
