@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # differ between runs, and with it the last bits of the maps. On a CPU, 32 images of 224 px.
 PIXELS = {"cpu": 32 * 224**2, "cuda": 256 * 224**2}
 LARGEST = 1024
+ROOM = 1024  # logits at first
 
 
 def preferred_size(device: torch.device, shape: Sequence[int]) -> int:
@@ -42,7 +43,8 @@ class _Order:
     """One masking on its way through the network."""
 
     image: torch.Tensor  # [C, H, W]
-    logits: list[torch.Tensor] = field(default_factory=list)
+    logits: torch.Tensor  # [rows, K], with room for more
+    answered: int = 0  # rows that are filled
     waiting: int = 0  # masks that were taken and have no logits yet
     complete: bool = False  # all its masks were taken
 
@@ -50,6 +52,16 @@ class _Order:
     def done(self) -> bool:
         """Whether all logits are there."""
         return self.complete and not self.waiting
+
+    def answer(self, rows: torch.Tensor) -> None:
+        """Take the next logits. Not a tensor per batch: small ones kept between large blocks tear the heap to pieces."""
+        end = self.answered + len(rows)
+        if end > len(self.logits):
+            larger = rows.new_empty(max(ROOM, 2 * end), rows.shape[1])
+            larger[: self.answered] = self.logits[: self.answered]
+            self.logits = larger
+        self.logits[self.answered : end] = rows
+        self.answered, self.waiting = end, self.waiting - len(rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +125,7 @@ class MaskingEngine:
         self.batch_size = batch_size
         self._inference = Inference(network, precision, allowed=not gated)
         self._counters, self._device, self._precision = counters, device, precision
-        self._classes = classes
+        self._nothing = torch.empty(0, classes, device=device)
         self._fitting: dict[torch.Size, int] = {}  # image shape -> what memory had room for
 
     def run(self, maskings: Iterable[Masking]) -> Iterator[torch.Tensor]:
@@ -134,7 +146,7 @@ class MaskingEngine:
     def _pieces(self, maskings: Iterable[Masking], orders: deque[_Order]) -> Iterator[_Piece]:
         for masking in maskings:
             image = masking.image.to(self._device)
-            infill, order, taken = masking.infill.to(self._device, image.dtype), _Order(image), 0
+            infill, order, taken = masking.infill.to(self._device, image.dtype), _Order(image, self._nothing), 0
             orders.append(order)
             for item in masking.masks:
                 masks = item.reshape(-1, *item.shape[-2:])
@@ -175,14 +187,14 @@ class MaskingEngine:
         batcher = Batcher(len(batch))
         for part, logits in batcher.run(batch, lambda some: network(_composed(some, self._device, network.layout))):
             for piece, rows in zip(part.pieces, torch.split(logits, part.sizes), strict=True):
-                piece.order.logits.append(rows)
-                piece.order.waiting -= len(piece)
+                piece.order.answer(rows)
         if batcher.size < len(batch):
             self._fitting[batch.pieces[0].order.image.shape] = batcher.size
 
     def _finished(self, orders: deque[_Order]) -> Iterator[torch.Tensor]:
         while orders and orders[0].done:
-            yield torch.cat([torch.empty(0, self._classes, device=self._device), *orders.popleft().logits])
+            order = orders.popleft()
+            yield order.logits[: order.answered].clone()  # without the room to spare, and no inference tensor
 
 
 @dataclass(frozen=True)

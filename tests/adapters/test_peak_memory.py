@@ -19,4 +19,4 @@ def test_thousands_of_masks_at_224_pixels_stay_within_one_and_a_half_gigabytes(e
     added, forward = map(int, done.stdout.split())
     print(f"{explainer}: {added} MiB for {forward} passes")
     assert forward >= passes
-    assert added < 1500
+    assert added < 500  # as if for any number of masks: a batch, and not what 5000 leave behind
