@@ -54,7 +54,7 @@ class _Order:
         return self.complete and not self.waiting
 
     def answer(self, rows: torch.Tensor) -> None:
-        """Take the next logits. Not a tensor per batch: small ones kept between large blocks tear the heap to pieces."""
+        """Take the next logits. Not a tensor per batch: small ones kept between large ones tear the heap apart."""
         end = self.answered + len(rows)
         if end > len(self.logits):
             larger = rows.new_empty(max(ROOM, 2 * end), rows.shape[1])
