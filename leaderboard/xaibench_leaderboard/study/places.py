@@ -43,6 +43,7 @@ FILLED = "there the lesion fills the crop, the truth is the blob itself, and blu
 PLACES = (
     Place("drawn films (ResNet50)", "board", "board", "resnet50"),
     Place("drawn films (ResNet50)", "phantom", "clean", "resnet50"),
+    Place("drawn films (ResNet50)", "phantom", "faithfulness", "resnet50"),
     Place("drawn films (HMC-Net)", "phantom", "clean, HMC-Net", "hmc"),
     Place("MIAS crops as in the paper (small CNN)", "balve", "maps, paper", "cnn-elhouby", "paper", FILLED),
     Place("MIAS crops of one size (small CNN)", "balve", "maps, strict", "cnn-elhouby", "strict"),
