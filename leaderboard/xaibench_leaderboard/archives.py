@@ -28,9 +28,8 @@ def tighten(place: Path) -> None:
     with tempfile.TemporaryFile() as plain, opened(place) as packed:
         with zipfile.ZipFile(plain, "w", zipfile.ZIP_STORED) as inner:
             for name in packed.namelist():
-                inner.writestr(
-                    zipfile.ZipInfo(name), packed.read(name)
-                )  # without a time: the same files, the same bytes
+                # Without a time: the same files are the same bytes.
+                inner.writestr(zipfile.ZipInfo(name), packed.read(name))
         plain.seek(0)
         with (
             zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as outer,
