@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from xaibench.errors import UsageError
+from xaibench.registry import plugins
+from xaibench_leaderboard.study.places import REFERENCES
 from xaibench_leaderboard.study.plan import find, names, only, parse, reduced, reductions, repeated, whole
 from xaibench_leaderboard.study.running import reported, request, slug, works
 
@@ -151,15 +153,23 @@ def test_metrics_that_take_too_long_are_dropped_too():
 def test_the_first_training_of_every_part_comes_before_the_second_of_any(tmp_path):
     found = [(work.part.name, work.seed) for work in works(find("balve"), tmp_path, 3)]
     assert found[:4] == [("paper", 3), ("strict", 3), ("maps, paper", 3), ("many passes, paper", 3)]
-    assert found[12:14] == [("paper", 4), ("strict", 4)]
-    assert len(found) == 4 * 5 + 8
+    assert found[14:16] == [("paper", 4), ("strict", 4)]
+    assert len(found) == 4 * 5 + 10
 
 
 def test_repeats_change_only_what_is_trained_more_than_once():
     study = repeated(find("balve"), 2)
-    assert [part.seeds for part in study.parts] == [2, 2, 2, 1, 2, 1, 1, 1, 1, 1, 1, 1]
+    assert [part.seeds for part in study.parts] == [2, 2, 2, 1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1]
     with pytest.raises(UsageError, match="give 1 to 100"):
         repeated(study, 0)
+
+
+@pytest.mark.parametrize("protocol", ["paper", "strict"])
+def test_every_explainer_that_fits_a_network_of_convolutions_is_tried_on_the_crops_of_mias(protocol):
+    parts = [part for part in find("balve").parts if part.name.endswith(f", {protocol}")]
+    tried = {name for part in parts for name in part.explainers}
+    files_or_attention = {"maps", "attention-gradient", "attention-rollout", "hmc-attention"}
+    assert {one.name for one in plugins("explainers")} - tried == REFERENCES | files_or_attention
 
 
 def test_a_part_becomes_a_request_with_its_terms(tmp_path):
@@ -175,6 +185,7 @@ def test_a_part_becomes_a_request_with_its_terms(tmp_path):
     assert work.folder == tmp_path / "one-seed7"
     only = replace(work, part=replace(work.part, explainers=()))
     assert request(only, "cpu").explainers == "none"
+    assert (asked.audit, request(only, "cpu").audit) == (True, False)  # where nothing is explained, nothing is measured
 
 
 def test_names_become_folders():

@@ -10,13 +10,14 @@ from filelock import Timeout
 
 from xaibench.cli.main import cli
 from xaibench.errors import DataError, UsageError
-from xaibench_leaderboard.archives import opened
+from xaibench_leaderboard.archives import opened, unpacked
 from xaibench_leaderboard.statistics import Estimate
 from xaibench_leaderboard.study import publishing, running
 from xaibench_leaderboard.study.answering import Line, parted
 from xaibench_leaderboard.study.asking import ANSWERS, overlap, rankings
 from xaibench_leaderboard.study.asking_leaks import marker
 from xaibench_leaderboard.study.comparison import filled
+from xaibench_leaderboard.study.packing import pack
 from xaibench_leaderboard.study.places import PLACES, skill
 from xaibench_leaderboard.study.plan import find, reduced
 from xaibench_leaderboard.study.questions import answers, collect, page, write_page
@@ -156,6 +157,24 @@ def test_what_others_publish_while_a_study_runs_keeps_its_place_and_one_publishe
     assert invoke("reproduce", TINY, *OPTIONS, "--out", tmp_path / "out", "--docs", docs).exit_code == 0
     assert contents(docs / "tiny") == contents(place / "docs" / "tiny")
     publishing.alone(docs / "tiny").acquire(timeout=0).lock.release()
+
+
+def test_what_was_published_before_its_metrics_were_audited_is_taken_up_and_audited_when_it_is_run(place, tmp_path):
+    docs, out = shutil.copytree(place / "docs", tmp_path / "docs"), tmp_path / "out"
+    for archive in (docs / "tiny").glob("*.zip"):
+        with unpacked(archive) as folder:
+            shutil.rmtree(folder / "audits")
+            for record in (folder / "runs").iterdir():
+                told = json.loads(record.read_bytes())
+                told["request"]["audit"] = False
+                record.write_text(json.dumps(told))
+            archive.unlink()
+            pack(folder, archive)
+    assert published_by(docs, out).exit_code == 0
+    assert "the audit" not in (docs / "tiny" / "index.md").read_text()
+    assert invoke("reproduce", TINY, *OPTIONS, "--out", out, "--docs", docs).exit_code == 0
+    assert "the audit (is a known truth ranked above noise?) is" in (docs / "tiny" / "index.md").read_text()
+    assert (docs / "tiny" / "index.md").read_text() == (place / "docs" / "tiny" / "index.md").read_text()
 
 
 OTHERS = {

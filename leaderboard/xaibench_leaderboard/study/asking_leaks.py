@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CNN, OVERLAP, BLOB = "cnn-elhouby", "iou-matched", "centre"
 REVEALED = ("yes", "no", "unclear", "unknown")
 PROTOCOLS, WHOLE = ("paper", "strict"), ("paper, full size", "strict, full size")
-EXPLAINED = ("maps", "many passes", "overlap")
+EXPLAINED = ("maps", "many passes", "others", "overlap")
 
 
 def scale(studies: Studies) -> Answer:

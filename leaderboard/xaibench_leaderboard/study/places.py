@@ -49,6 +49,8 @@ PLACES = (
     Place("MIAS crops of one size (small CNN)", "balve", "maps, strict", "cnn-elhouby", "strict"),
     Place("MIAS crops as in the paper (small CNN)", "balve", "many passes, paper", "cnn-elhouby", "paper", FILLED),
     Place("MIAS crops of one size (small CNN)", "balve", "many passes, strict", "cnn-elhouby", "strict"),
+    Place("MIAS crops as in the paper (small CNN)", "balve", "others, paper", "cnn-elhouby", "paper", FILLED),
+    Place("MIAS crops of one size (small CNN)", "balve", "others, strict", "cnn-elhouby", "strict"),
     Place("MIAS crops as in the paper (small CNN)", "balve", "overlap, paper", "cnn-elhouby", "paper", FILLED),
     Place("MIAS crops of one size (small CNN)", "balve", "overlap, strict", "cnn-elhouby", "strict"),
     Place("MIAS crops as in the paper (small CNN)", "balve", "faithfulness, paper", "cnn-elhouby", "paper", FILLED),

@@ -32,7 +32,6 @@ class Part:
     profile: Literal["quick", "standard", "paper"] = "standard"
     target: str = "predicted"
     limit: int | None = None
-    audit: bool = False
     says: str = ""  # what is particular to it, for the captions
 
 

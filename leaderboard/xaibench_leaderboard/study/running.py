@@ -66,7 +66,7 @@ def request(work: Work, device: str, batch_size: int = 8) -> Request:
         metrics=",".join(part.metrics) or "default",
         terms=Terms(target=part.target, seed=work.seed, limit=part.limit),
         profile=part.profile,
-        audit=part.audit,
+        audit=bool(part.explainers),
         device=device,
         batch_size=batch_size,
         out=work.folder,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from xaibench_leaderboard.study.plan import Study
     from xaibench_leaderboard.study.running import Work
 
-ASKED = ("models", "explainers", "tasks", "metrics", "profile", "audit", "references")
+ASKED = ("models", "explainers", "tasks", "metrics", "profile", "references")
 
 
 def take_up(study: Study, command: str, published: Path, out: Path, seed: int) -> None:
