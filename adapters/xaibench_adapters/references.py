@@ -31,6 +31,7 @@ def _card(
 ) -> ExplainerCard:
     return ExplainerCard(
         name=name,
+        version=2 if "masks" in needs else 1,  # 2: where there is no truth to draw, nothing is scored
         summary=summary,
         family="reference",
         reference=reference,

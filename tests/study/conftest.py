@@ -20,7 +20,7 @@ def plain(card):
 def prediction():
     """What a model said: classes as numbers, one film per patient unless patients are named."""
 
-    def make(truth, said, *, model="net", fold="0", patients=None, training=None):
+    def make(truth, said, *, model="net", fold="0", patients=None, training=None, weights="w"):
         logits = tuple(tuple(HIGH if at == one else 0.0 for at in range(len(CLASSES))) for one in said)
         return Prediction(
             key=f"{model}-{fold}",
@@ -35,7 +35,7 @@ def prediction():
             truth=tuple(truth),
             logits=logits,
             training=training or {},
-            weights="w",
+            weights=weights,
         )
 
     return make

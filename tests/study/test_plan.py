@@ -4,10 +4,13 @@ from pathlib import Path
 import pytest
 
 from xaibench.errors import UsageError
+from xaibench.references import parse as reference
 from xaibench.registry import plugins
+from xaibench_leaderboard.study.comparison import filled
 from xaibench_leaderboard.study.places import REFERENCES
 from xaibench_leaderboard.study.plan import find, names, only, parse, reduced, reductions, repeated, whole
 from xaibench_leaderboard.study.running import reported, request, slug, works
+from xaibench_leaderboard.study.sources import Done
 
 TINY = Path(__file__).with_name("tiny.toml")
 
@@ -40,10 +43,10 @@ def test_every_study_of_a_paper_finds_its_figures_under_tables_that_it_shows(nam
     study = find(name)
     figures = reported(study)
     for table in study.tables:
-        rows = figures[table.recipe or study.recipe].get(table.name)
-        assert table.shown or rows, f"{table.name}: no figures, and nothing said of what the paper shows instead"
-        assert not rows or set(rows) <= set(table.rows), table.name
-        assert not rows or all(set(row) <= set(table.measures) for row in rows.values()), table.name
+        found = [rows for part in table.parts if (rows := figures[study.recipe_of(part)].get(table.name))]
+        assert table.shown or found, f"{table.name}: no figures, and nothing said of what the paper shows instead"
+        assert all(set(rows) <= set(table.rows) for rows in found), table.name
+        assert all(set(row) <= set(table.measures) for rows in found for row in rows.values()), table.name
 
 
 @pytest.mark.parametrize(
@@ -64,7 +67,18 @@ def test_every_study_of_a_paper_finds_its_figures_under_tables_that_it_shows(nam
 def test_figures_are_those_printed_in_the_papers(study, table, row, measure, figure):
     plan = find(study)
     (one,) = [one for one in plan.tables if one.name == table]
-    assert reported(plan)[one.recipe or plan.recipe][table][row][measure] == figure
+    papers = [reported(plan)[plan.recipe_of(part)].get(table, {}).get(row, {}).get(measure) for part in one.parts]
+    assert figure in papers
+
+
+def test_what_a_paper_says_of_one_set_up_is_not_put_beside_another():
+    """The abstract gives accuracy at the best ratio of frozen layers, the area under the curve at every ratio."""
+    study = find("freezing")
+    lines = filled(study, {part.name: Done(part.name, ()) for part in study.parts}, reported(study))[0].lines
+    papers = {(one.row, one.measure, one.part): one.paper for one in lines if one.paper is not None}
+    ratios = [part.name for part in study.parts]
+    assert {part for row, measure, part in papers if (row, measure) == ("resnet50", "macro_auc")} == set(ratios)
+    assert {part for row, measure, part in papers if (row, measure) != ("resnet50", "macro_auc")} == {"50 %"}
 
 
 def test_cut_down_is_what_the_file_says_and_is_told():
@@ -167,7 +181,7 @@ def test_repeats_change_only_what_is_trained_more_than_once():
 @pytest.mark.parametrize("protocol", ["paper", "strict"])
 def test_every_explainer_that_fits_a_network_of_convolutions_is_tried_on_the_crops_of_mias(protocol):
     parts = [part for part in find("balve").parts if part.name.endswith(f", {protocol}")]
-    tried = {name for part in parts for name in part.explainers}
+    tried = {reference(name).target for part in parts for name in part.explainers}
     files_or_attention = {"maps", "attention-gradient", "attention-rollout", "hmc-attention"}
     assert {one.name for one in plugins("explainers")} - tried == REFERENCES | files_or_attention
 

@@ -11,22 +11,15 @@ from filelock import Timeout
 from xaibench.cli.main import cli
 from xaibench.errors import DataError, UsageError
 from xaibench_leaderboard.archives import opened, unpacked
-from xaibench_leaderboard.statistics import Estimate
 from xaibench_leaderboard.study import publishing, running
-from xaibench_leaderboard.study.answering import Line, parted
-from xaibench_leaderboard.study.asking import ANSWERS, overlap, rankings
-from xaibench_leaderboard.study.asking_leaks import marker
 from xaibench_leaderboard.study.comparison import filled
 from xaibench_leaderboard.study.packing import pack
-from xaibench_leaderboard.study.places import PLACES, skill
 from xaibench_leaderboard.study.plan import find, reduced
-from xaibench_leaderboard.study.questions import answers, collect, page, write_page
 from xaibench_leaderboard.study.rendering import markdown
 from xaibench_leaderboard.study.sources import Done
 from xaibench_leaderboard.study.taking import take_up
 
 TINY = Path(__file__).with_name("tiny.toml")
-CNN = "cnn-elhouby"
 OPTIONS = ("--quick", "--device", "cpu")
 
 
@@ -280,117 +273,6 @@ def test_the_studies_are_listed_and_one_must_be_named():
         invoke("reproduce", "--questions")
 
 
-def test_a_question_whose_runs_are_missing_says_so(tmp_path):
-    found = answers(collect(tmp_path, 0))
-    assert len(found) == len(ANSWERS) == 6
-    assert all("Not answered" in one.reading for one in found)
-    assert not any(one.grids for one in found)
-
-
-@pytest.mark.parametrize(("said", "able"), [((0, 1, 2) * 8, True), ((0,) * 24, False)])
-def test_questions_are_answered_by_the_sign_of_the_interval_if_the_network_knows_something(
-    score, done, prediction, said, able
-):
-    """Grad-CAM is above the blob on every film, and as often above as below the prior."""
-    values = {"gradcam": (0.5, 0.6, 0.5, 0.6), "centre": (0.1, 0.2, 0.1, 0.2), "tissue-prior": (0.7, 0.4, 0.7, 0.4)}
-    part = done([score(name, "iou-matched", 6 * each, model="hmc") for name, each in values.items()])
-    family = done([prediction((0, 1, 2) * 8, said, model="hmc")])
-    (answer, *_) = [ask({"hmc": {"maps": part, "family": family}}) for ask in ANSWERS]
-    (grid,) = answer.grids
-    ((name, network, metric, empty, own, blob, prior, noise, brightness, reading),) = grid.rows
-    assert (name, metric, empty) == ("MIAS films (HMC-Net)", "iou-matched", "0 of 24")
-    assert (noise, brightness) == ("-", "-")  # which were not run
-    assert network.startswith("1.000 " if able else "0.333 ")
-    assert own.startswith("0.550 ")
-    assert blob.startswith("0.400 ")
-    assert prior.startswith("0.000 ")
-    assert reading == ("better than the blob, not clearly different from the prior" if able else "not to be judged")
-    told = f"**By overlap, Grad-CAM is {reading} on MIAS films (HMC-Net).**"
-    untold = "Nothing can be said where the network is not shown to be better than a guess: MIAS films (HMC-Net)."
-    assert answer.reading == (told if able else untold)
-    assert "n = 24 images of 24 patients" in grid.note
-
-
-@pytest.mark.parametrize(("count", "reading"), [(24, "worse than both"), (8, "worse than both (a hint: few patients)")])
-def test_what_few_patients_show_is_a_hint(score, done, prediction, count, reading):
-    values = {"gradcam": (0.1, 0.2), "centre": (0.5, 0.7), "tissue-prior": (0.5, 0.7)}
-    part = done([score(name, "iou-matched", count // 2 * each, model="hmc") for name, each in values.items()])
-    family = done([prediction((0, 1, 2) * 8, (0, 1, 2) * 8, model="hmc")])
-    assert overlap({"hmc": {"maps": part, "family": family}}).reading.startswith(f"**By overlap, Grad-CAM is {reading}")
-
-
-def test_an_order_is_not_counted_by_definition_on_few_patients_or_of_networks_that_guess(score, done, prediction):
-    """Grad-CAM draws nothing, so that it agrees with itself; LIME is steadier than SHAP, on 24 patients and on 8."""
-    values = {"gradcam": (1.0, 1.0), "kernel-shap": (0.8, 0.9), "lime": (0.9, 0.95)}
-
-    def asked(count, said):
-        again = done([score(name, "stability", count // 2 * each, model=CNN) for name, each in values.items()])
-        known = done([prediction((0, 1, 2) * 8, said, model=CNN)])
-        return rankings({"balve": {"robustness, paper": again, "paper": known}})
-
-    of, said = "of 1 comparisons on networks better than a guess", (0, 1, 2) * 8
-    many, few, guessing = asked(24, said), asked(8, said), asked(24, (0,) * 24)
-    assert f"{of} (MIAS crops as in the paper (small CNN)): 1 reversed.**" in many.reading
-    words = [row[-1] for row in many.grids[0].rows]
-    assert words == ["holds by definition: the first draws nothing", "is reversed"]
-    assert (
-        "of 0 comparisons on networks better than a guess: none.** On fewer than 20 patients, as hints: 1 against it."
-        in few.reading
-    )
-    assert {row[-1] for row in guessing.grids[0].rows} == {"not to be judged"}
-    assert [grid.fold for grid in many.grids] == [""]
-    assert [grid.fold for grid in guessing.grids] == [
-        "Where the network is not shown to be better than a guess (2 rows)"
-    ]
-    assert "of 0 comparisons on networks better than a guess: none.**" in guessing.reading
-
-
-def test_what_cannot_be_judged_stands_apart_and_shut():
-    """Each with the images and studies of its own rows."""
-    said = {"a": "holds", "b": "not to be judged", "c": "cannot be told", "d": "not to be judged"}
-    found = [Estimate(0.5, 0.4, 0.6, images, images) for images in (3, 40, 5, 60)]
-    lines = [Line(row, (one,), ("study", row[0])) for row, one in zip(said.items(), found, strict=True)]
-    open_one, shut = parted(("data", "claim"), lines, "Told")
-    assert ([row[0] for row in open_one.rows], open_one.fold) == (["a", "c"], "")
-    assert [row[0] for row in shut.rows] == ["b", "d"]
-    assert open_one.note == "Told. n = 3 to 5 images of 3 to 5 patients"
-    assert shut.note == "Told. n = 40 to 60 images of 40 to 60 patients"
-    assert shut.sources == (("study", "b"), ("study", "d"))
-    assert shut.shown("caption").startswith("<details><summary>Where the network is not shown to be better")
-    assert len(parted(("data", "claim"), lines[:1], "Told")) == 1
-
-
-def test_a_dynamic_threshold_is_held_against_plain_grad_cam(score, done, prediction):
-    values = {"gradcam": (0.3, 0.4), "dt-gradcam": (0.4, 0.5), "scorecam": (0.3, 0.4), "gradcam++": (0.3, 0.4)}
-    part = done([score(name, "iou-matched", 12 * each, model="hmc") for name, each in values.items()])
-    family = done([prediction((0, 1, 2) * 8, (0, 1, 2) * 8, model="hmc")])
-    told = rankings({"hmc": {"maps": part, "family": family}})
-    assert [row[0] for row in told.grids[1].rows] == ["dt-gradcam above gradcam"]
-    assert [row[-1] for row in told.grids[1].rows] == ["holds"]
-    assert "**DT Grad-CAM above Grad-CAM in overlap: of 1 comparisons on networks better than a guess" in told.reading
-
-
-def test_the_network_that_is_judged_is_the_one_that_was_explained(score, done, prediction):
-    """The first of two trainings knows everything, the second nothing; only the first was explained."""
-    good, bad = (prediction((0, 1, 2) * 8, said, model="hmc") for said in ((0, 1, 2) * 8, (0,) * 24))
-    one = score("gradcam", "iou-matched", (0.5,) * 24, model="hmc")
-    place = next(one for one in PLACES if one.part == "maps")
-    for explained, mean in (([[one]], 1.0), ([[one], [one]], 2 / 3)):
-        known, able = skill({"hmc": {"maps": done(*explained), "family": done([good], [bad])}}, place)
-        assert known.mean == pytest.approx(mean)
-        assert able
-    few = done([prediction((0, 1, 2), (0, 1, 2), model="hmc")])
-    assert not skill({"hmc": {"maps": done([one]), "family": few}}, place)[1]  # 3 images
-
-
-def test_the_page_holds_every_question_and_the_command(tmp_path):
-    path = write_page(tmp_path, tmp_path / "none", 0)
-    text = path.read_text()
-    assert text == page(collect(tmp_path / "none", 0), answers(collect(tmp_path / "none", 0)))
-    assert text.count("\n## ") == 6
-    assert "xaibench reproduce --questions" in text
-
-
 def test_figures_without_the_papers_stand_beside_each_other_and_what_was_not_run_is_named(place):
     page = (place / "docs" / "tiny" / "index.md").read_text()
     assert "| row | set-up | iou | stability |" in page
@@ -398,25 +280,3 @@ def test_figures_without_the_papers_stand_beside_each_other_and_what_was_not_run
     study = reduced(find(str(TINY)))
     missing = filled(study, {"one": Done("one", ())}, {"balve-cnn": {}})
     assert "Not run, or undefined: Table 1 (Overall); Table 2 (Per class); Overlap" in markdown(study, missing, "x")
-
-
-def test_who_reveals_the_marker_is_told_by_name(score, done, prediction):
-    """By a hair, but on every film: one above edges and noise, one below edges, one at times above, at times below."""
-    edges = (0.1, 0.3, 0.5, 0.7) * 6
-    moved = {"one": (0.01,) * 24, "two": (-0.01,) * 24, "three": (0.01, -0.01, -0.01, 0.01) * 6, "edges": (0.0,) * 24}
-    values = {name: [at + by for at, by in zip(edges, each, strict=True)] for name, each in moved.items()}
-    floors = {"edges": "floor", "random": "floor"}
-    part = done([
-        *(
-            score(name, metric, each, reference=floors.get(name, ""))
-            for name, each in {**values, "random": (0.02,) * 24}.items()
-            for metric in ("energy-marker", "energy")
-        ),
-        prediction((0, 1, 2) * 8, (0, 1, 2) * 8, training={"val_balanced_accuracy": 1.0}),
-    ])  # fmt: skip
-    told = marker({"phantom": {"shortcut": part}})
-    assert told.reading.startswith(
-        "**Of 3 explainers 1 put more on the marker than every floor: `one`.** Less than a map that never looks at the "
-        "network put `two`. It cannot be told of `three`. The network has not clearly learned"
-    )
-    assert [(row[0], row[3]) for row in told.grids[0].rows][-2:] == [("edges", "floor"), ("random", "floor")]

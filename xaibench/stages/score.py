@@ -48,7 +48,7 @@ def _score_span(
     flaws = _flaws(cell, shards)
     right = _right(shards["prediction"])
     applies = [
-        applicable(card, sample) and (one or "correct" not in card["needs"])
+        applicable(card, sample) and (one or "correct" not in card["needs"]) and shows(cell.cards["explainer"], sample)
         for sample, one in zip(samples, right, strict=True)
     ]
     valid = [row for row, sample_applies in enumerate(applies) if sample_applies and not flaws[row]]
@@ -70,10 +70,19 @@ def _score_span(
 def applicable(card: Mapping[str, Any], sample: Sample) -> bool:
     """Whether a metric has a meaning for this sample."""
     needs, region = card["needs"], card["region"]
-    has_lesion = any(mask.any() for mask in sample.lesions)
-    if ("mask" in needs and not has_lesion) or ("normal" in needs and has_lesion):
+    if ("mask" in needs and not has_lesion(sample)) or ("normal" in needs and has_lesion(sample)):
         return False
     return not region or (region in sample.regions and bool(sample.regions[region].any()))
+
+
+def shows(card: Mapping[str, Any], sample: Sample) -> bool:
+    """Whether an explainer has anything to show: one that draws the truth has not failed where there is none."""
+    return "masks" not in card["needs"] or has_lesion(sample)
+
+
+def has_lesion(sample: Sample) -> bool:
+    """Whether a lesion is marked."""
+    return any(mask.any() for mask in sample.lesions)
 
 
 def _right(shard: Shard) -> list[bool]:

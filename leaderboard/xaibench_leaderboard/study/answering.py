@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from xaibench_leaderboard.study.paired import NOT_MEASURED, UNTOLD
 from xaibench_leaderboard.study.rendering import told
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from xaibench_leaderboard.statistics import Estimate
 
 NOT_RUN = "Not answered: the runs that would tell have not been made."
-UNTOLD = "cannot be told"
 GUESSING = "not to be judged"
 FEW = 20  # patients: below it an interval from resampling is too narrow, and what it tells is a hint
 
@@ -83,7 +83,7 @@ class Answer:
 def sign(estimate: Estimate | None) -> str:
     """Which way a difference goes, if that can be told. Resampling a few images that are all alike tells nothing."""
     if estimate is None or estimate.low is None or estimate.high is None:
-        return "not measured"
+        return NOT_MEASURED
     if estimate.low == estimate.high and not firm(estimate):
         return UNTOLD
     if estimate.low > 0:
@@ -98,7 +98,7 @@ def firm(estimate: Estimate | None) -> bool:
 
 def hinted(word: str, estimate: Estimate | None) -> str:
     """What is read off few patients is said to be no more than a hint."""
-    return word if firm(estimate) or word in (UNTOLD, "not measured") else f"{word} (a hint: few patients)"
+    return word if firm(estimate) or word in (UNTOLD, NOT_MEASURED) else f"{word} (a hint: few patients)"
 
 
 def counted(estimates: Sequence[Estimate | None]) -> str:

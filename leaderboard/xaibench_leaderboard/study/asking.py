@@ -9,7 +9,6 @@ from xaibench_leaderboard.study.answering import (
     FEW,
     GUESSING,
     NOT_RUN,
-    UNTOLD,
     Answer,
     Grid,
     Line,
@@ -21,17 +20,19 @@ from xaibench_leaderboard.study.answering import (
     sign,
     tally,
 )
+from xaibench_leaderboard.study.asking_agree import agree
 from xaibench_leaderboard.study.asking_cost import cost
 from xaibench_leaderboard.study.asking_leaks import marker, scale
-from xaibench_leaderboard.study.paired import agreement, difference
-from xaibench_leaderboard.study.places import REFERENCES, Place, found, skill, tried
-from xaibench_leaderboard.study.sources import explained, picked
+from xaibench_leaderboard.study.paired import UNTOLD, difference
+from xaibench_leaderboard.study.places import able_or_not, skill, tried
+from xaibench_leaderboard.study.sources import explained, of_the_true_class, picked, spread
+from xaibench_leaderboard.wording import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from xaibench_leaderboard.statistics import Estimate
-    from xaibench_leaderboard.study.places import Studies
+    from xaibench_leaderboard.study.places import Place, Skill, Studies
     from xaibench_leaderboard.study.sources import Done
 
 JUDGED = ("iou-matched", "pointing-game")
@@ -46,10 +47,7 @@ IN_STABILITY = "Grad-CAM above Kernel SHAP above LIME in stability"
 CAMS = (("scorecam", "gradcam++"), ("gradcam++", "gradcam"))
 DYNAMIC = (("dt-gradcam", "gradcam"),)
 FIVE_TIMES = (("gradcam", "kernel-shap"), ("kernel-shap", "lime"))
-AGAIN = (
-    Place("MIAS crops as in the paper (small CNN)", "balve", "robustness, paper", "cnn-elhouby", "paper"),
-    Place("MIAS crops of one size (small CNN)", "balve", "robustness, strict", "cnn-elhouby", "strict"),
-)
+ROUNDING = 1e-9
 
 
 def overlap(studies: Studies) -> Answer:
@@ -67,14 +65,17 @@ def overlap(studies: Studies) -> Answer:
             against = [difference(done, place.model, ("gradcam", floor), metric) for floor in (*BLIND, *NO_CLASS)]
             reading = hinted(_against(*map(sign, against[:2])), own) if able else GUESSING
             name = f"{place.name}: {place.caveat}" if place.caveat else place.name
-            readings.setdefault(name, reading)  # by the first measure, the overlap
-            empty, figures = _empty(done, place.model, metric), (own, *against)
-            cells = (place.name, measured(network), metric, empty, *map(measured, figures), reading)
+            readings.setdefault(_why(network, name), reading)  # by the first measure, the overlap
+            figures = (own, *against)
+            beside = (_empty(done, place.model, metric), "{} of {}".format(*of_the_true_class(done, place.model)))
+            values = (measured(own), _span(spread(done, place.model, "gradcam", metric)), *map(measured, against))
+            cells = (place.name, measured(network.accuracy), metric, *beside, *values, reading)
             lines.append(Line(cells, figures, place.source))
     if not lines:
         return Answer(question, NOT_RUN)
-    heads = ("data and network", "balanced accuracy of the network", "measure", "empty maps", "Grad-CAM",
-             "minus centre blob", "minus tissue prior", "minus noise", "minus brightness", "Grad-CAM is")  # fmt: skip
+    heads = ("data and network", "balanced accuracy of the network", "measure", "empty maps",
+             "maps of the true class", "Grad-CAM", "single trainings", "minus centre blob", "minus tissue prior",
+             "minus noise", "minus brightness", "Grad-CAM is")  # fmt: skip
     note = "A blob in the centre and the mean place of lesions look at no network and at no film; an empty map scores 0"
     return Answer(question, _grouped(readings), parted(heads, lines, note))
 
@@ -85,8 +86,15 @@ def _empty(done: Done, model: str, metric: str) -> str:
     return f"{sum(failed)} of {len(failed)}"
 
 
-def _better(able: bool) -> str:
-    return "yes" if able else "not shown"
+def _span(ends: tuple[float, float] | None) -> str:
+    """From the lowest to the highest training."""
+    return "one" if ends is None else f"{number(ends[0])} to {number(ends[1])}"
+
+
+def _why(network: Skill, name: str) -> str:
+    """The name, and how few images its network was judged by, if that is the reason why it was not."""
+    images = network.accuracy.images if network.accuracy else 0
+    return f"{name}: only {images} images" if network.few else name
 
 
 def _against(blob: str, prior: str) -> str:
@@ -101,7 +109,7 @@ def _grouped(readings: dict[str, str]) -> str:
     """One clause for each reading, with the data it holds on; last, where the network itself knows too little."""
     groups: dict[str, list[str]] = {}
     for name, reading in readings.items():
-        groups.setdefault(reading, []).append(name if reading != GUESSING else name.partition(":")[0])
+        groups.setdefault(reading, []).append(name if reading != GUESSING else name.partition(": there")[0])
     guessing = groups.pop(GUESSING, [])
     clauses = [
         f"{reading if reading != UNTOLD else 'not clearly better or worse than either'} on {listed(names)}"
@@ -121,6 +129,7 @@ class Compared:
     metric: str
     values: tuple[Estimate | None, Estimate | None]
     gap: Estimate
+    network: Skill
     able: bool  # whether the network that is explained is clearly better than a guess
 
     @property
@@ -128,15 +137,21 @@ class Compared:
         """Whether the order holds."""
         if not self.able:
             return GUESSING
-        if self.certain:
-            return "holds by definition: the first draws nothing"
-        return hinted({"more": "holds", "less": "is reversed"}.get(sign(self.gap), UNTOLD), self.gap)
+        if self.equal:
+            return "equal on every image"
+        word = {"more": "holds", "less": "is reversed"}.get(sign(self.gap), UNTOLD)
+        return f"{word}, by definition: the first draws nothing" if self.certain else hinted(word, self.gap)
+
+    @property
+    def equal(self) -> bool:
+        """Whether the measure cannot tell the two apart: a threshold, for one, leaves the order of pixels as it is."""
+        return all(end is not None and abs(end) < ROUNDING for end in (self.gap.low, self.gap.mean, self.gap.high))
 
     @property
     def certain(self) -> bool:
         """Whether the first explainer says the same again because it draws nothing."""
-        first = self.values[0]
-        return self.metric in AGAIN_ALIKE and first is not None and first.low == first.high == 1.0
+        low = self.values[0].low if self.values[0] else None
+        return self.metric in AGAIN_ALIKE and low is not None and low > 1 - ROUNDING
 
 
 def rankings(studies: Studies) -> Answer:
@@ -145,11 +160,10 @@ def rankings(studies: Studies) -> Answer:
         "Do the rankings of the papers hold: Score-CAM, Grad-CAM++, Grad-CAM; DT Grad-CAM, Grad-CAM; Grad-CAM, SHAP, "
         "LIME in stability?"
     )
-    again = [(place, done) for place in AGAIN if (done := found(studies, *place.source))]
     claims = {
-        IN_OVERLAP: _compared(studies, tried(studies), CAMS, ORDERED),
-        WITH_THRESHOLD: _compared(studies, tried(studies), DYNAMIC, ORDERED),
-        IN_STABILITY: _compared(studies, again, FIVE_TIMES, AGAIN_ALIKE),
+        IN_OVERLAP: _compared(studies, CAMS, ORDERED),
+        WITH_THRESHOLD: _compared(studies, DYNAMIC, (ORDERED[0], "energy", *JUDGED)),
+        IN_STABILITY: _compared(studies, FIVE_TIMES, AGAIN_ALIKE),
     }
     if not any(claims.values()):
         return Answer(question, NOT_RUN)
@@ -158,33 +172,38 @@ def rankings(studies: Studies) -> Answer:
     return Answer(question, " ".join(told), tuple(grids))
 
 
-def _compared(
-    studies: Studies, places: Sequence[tuple[Place, Done]], pairs: Sequence[tuple[str, str]], metrics: Sequence[str]
-) -> list[Compared]:
+def _compared(studies: Studies, pairs: Sequence[tuple[str, str]], metrics: Sequence[str]) -> list[Compared]:
     """What can be compared; a network that has two places is compared in the first."""
     seen: dict[tuple[str, tuple[str, str], str], Compared] = {}
-    for place, done in places:
-        _, able = skill(studies, place)
+    for place, done in tried(studies):
+        network, able = skill(studies, place)
         for metric in metrics:
             for pair in pairs:
                 gap = difference(done, place.model, pair, metric)
                 first, second = (explained(done, place.model, name, metric) for name in pair)
                 if gap is not None:
-                    one = Compared(place, pair, metric, (first, second), gap, able)
+                    one = Compared(place, pair, metric, (first, second), gap, network, able)
                     seen.setdefault((place.name, pair, metric), one)
     return list(seen.values())
 
 
 def _told_of_order(claim: str, compared: Sequence[Compared]) -> str:
-    """Not counted: orders of maps of networks that guess, what is so by definition, and what few patients show."""
+    """Not counted: orders of maps of networks that guess, what is so by definition, and what few patients show.
+
+    Each pair counts once on each network, by the first measure: another one of the same maps is no second opinion.
+    """
     if not compared:
         return f"**{claim}:** {NOT_RUN.lower()}"
-    able = [one for one in compared if one.able]
-    counted_in = [one for one in able if firm(one.gap) and not one.certain]
+    first: dict[tuple[str, tuple[str, str]], Compared] = {}
+    for one in compared:
+        if one.able and not one.certain and not one.equal:
+            first.setdefault((one.place.name, one.pair), one)
+    able = list(first.values())
+    counted_in = [one for one in able if firm(one.gap)]
     where = "; ".join(dict.fromkeys(one.place.name for one in counted_in))
     words = [{"holds": "held", "is reversed": "reversed"}.get(one.word, "undecided") for one in counted_in]
     on = f" ({where})" if where else ""
-    few = [one for one in able if not firm(one.gap) and not one.certain]
+    few = [one for one in able if not firm(one.gap)]
     hints = [{"more": "for it", "less": "against it"}.get(sign(one.gap), "neither way") for one in few]
     more = f" On fewer than {FEW} patients, as hints: {tally(hints)}." if hints else ""
     papers = [one for one in compared if one.place.model == "hmc" and one.place.study == "hmc"]
@@ -201,7 +220,7 @@ def _order_grids(compared: Sequence[Compared]) -> tuple[Grid, ...]:
             (
                 " above ".join(one.pair),
                 one.place.name,
-                _better(one.able),
+                able_or_not(one.network, one.able),
                 one.metric,
                 *map(measured, (*one.values, one.gap)),
                 str(one.gap.patients),
@@ -215,53 +234,6 @@ def _order_grids(compared: Sequence[Compared]) -> tuple[Grid, ...]:
     heads = ("claim", "data and network", BETTER, "measure", "first", "second", "first minus second", "patients",
              "the claim")  # fmt: skip
     return parted(heads, lines, "Differences are taken image by image")
-
-
-def agree(studies: Studies) -> Answer:
-    """Faithfulness and localisation, over explainers."""
-    question = "Do faithfulness and localisation agree?"
-    lines, words = [], []
-    for place, done in tried(studies):
-        _, able = skill(studies, place)
-        explainers = [one for one in done.rows("explainer", place.model) if one not in REFERENCES]
-        for faithful in ("deletion", "insertion"):
-            for local in JUDGED:
-                tau, count = agreement(done, place.model, local, faithful, explainers)
-                if tau is None:
-                    continue
-                word = {"more": "agree", "less": "contradict each other"}.get(sign(tau), UNTOLD)
-                if able and firm(tau):
-                    words.append({"agree": "agreed", UNTOLD: "undecided"}.get(word, "contradicted"))
-                word = hinted(word, tau) if able else GUESSING
-                about = (place.name, _better(able), local, faithful)
-                lines.append(Line((*about, measured(tau), str(count), str(tau.patients), word), (tau,), place.source))
-    if not lines:
-        return Answer(question, NOT_RUN)
-    heads = (
-        "data and network",
-        BETTER,
-        "localisation",
-        "faithfulness",
-        "Kendall's tau",
-        "explainers",
-        "patients",
-        "the two",
-    )
-    note = (
-        "Tau is 1 if both rank the explainers alike, -1 if the other way round; better means better in both; both are "
-        "measured on the same images, those with lesions"
-    )
-    grids = parted(heads, lines, note)
-    if not words:
-        few = f"no network that is better than a guess has both on {FEW} patients; the tables hold hints at most"
-        return Answer(question, f"**Not told: {few}.**", grids)
-    reading = (
-        f"**Of {len(words)} comparisons of a measure of faithfulness with one of localisation, on networks better than "
-        f"a guess and at least {FEW} patients: {tally(words)}.** Where "
-        "they do not agree, a map that the network itself bears out need not lie on the lesion: the network may look "
-        "elsewhere."
-    )
-    return Answer(question, reading, grids)
 
 
 ANSWERS: tuple[Callable[[Studies], Answer], ...] = (overlap, rankings, scale, agree, marker, cost)

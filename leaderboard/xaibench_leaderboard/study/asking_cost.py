@@ -10,7 +10,7 @@ from xaibench_leaderboard.study.sources import explained
 from xaibench_leaderboard.wording import number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from xaibench_leaderboard.statistics import Estimate
     from xaibench_leaderboard.study.places import Place, Studies
@@ -47,8 +47,9 @@ def _grid(costs: Mapping[tuple[Place, str], Costs], fold: str) -> Grid:
     )
     heads = ("data and network", "explainer", "images passed forward per map", "and back", "seconds per map, median")
     note = (
-        "Seconds depend on the machine and on what else it does; how many images pass the network depends on the "
-        f"explainer's profile alone. {counted([one for both in costs.values() for one in both])}"
+        "Seconds depend on the machine and on what else it does; how many images pass the network does not: that is up "
+        "to the explainer's settings, and for some to network and film, whose channels or segments they go through. "
+        f"{counted([one for both in costs.values() for one in both])}"
     )
     return Grid(heads, rows, note, tuple(dict.fromkeys(place.source for place, _ in costs)), fold)
 
@@ -59,13 +60,28 @@ def _passes(estimate: Estimate | None) -> str:
 
 def _told(costs: Mapping[tuple[Place, str], Costs]) -> str:
     """By passes, which no machine changes."""
-    spans: dict[str, list[float]] = {}
-    for (_, name), (_, forward, _) in costs.items():
-        spans.setdefault(name, []).extend([forward.mean] if forward else [])
+    spans: dict[str, list[Costs]] = {}
+    for (_, name), (_, *passes) in costs.items():
+        if passes[0]:
+            spans.setdefault(name, []).append(tuple(passes))
     groups: dict[str, list[str]] = {}
-    for name, counts in sorted(spans.items(), key=lambda one: max(one[1], default=0.0)):
-        if counts:
-            ends = list(dict.fromkeys(f"{count:,.0f}" for count in (min(counts), max(counts))))
-            groups.setdefault(" to ".join(ends), []).append(f"`{name}`")
+    for name, counts in sorted(spans.items(), key=lambda one: max(_sum(both) for both in one[1])):
+        groups.setdefault(_counts(counts), []).append(f"`{name}`")
     clauses = "; ".join(f"{count} for {listed(names)}" for count, names in groups.items())
     return f"**Images passed through the network for one map: {clauses}.**" if clauses else "Seconds, by explainer."
+
+
+def _counts(counts: Sequence[Costs]) -> str:
+    """Forward, and back if any went back."""
+    forward, back = (_ends([both[at] for both in counts]) for at in (0, 1))
+    where = "" if all(both[1] for both in counts) else ", where that was counted,"
+    return forward if back in ("0", "") else f"{forward} and{where} {back} back"
+
+
+def _ends(counts: Sequence[Estimate | None]) -> str:
+    known = [one.mean for one in counts if one]
+    return " to ".join(dict.fromkeys(f"{end:,.0f}" for end in (min(known), max(known)))) if known else ""
+
+
+def _sum(counts: Costs) -> float:
+    return sum(one.mean for one in counts if one)

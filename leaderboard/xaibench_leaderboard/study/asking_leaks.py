@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xaibench_leaderboard.shortcut import shortcuts_of
-from xaibench_leaderboard.study.answering import FEW, NOT_RUN, Answer, Grid, counted, firm, listed, measured, sign
-from xaibench_leaderboard.study.paired import difference
+from xaibench_leaderboard.study.answering import FEW, NOT_RUN, Answer, Grid, counted, firm, listed, measured
+from xaibench_leaderboard.study.paired import difference, together
 from xaibench_leaderboard.study.places import REFERENCES, found
 from xaibench_leaderboard.study.resampled import Said, estimate, of_class, overall
-from xaibench_leaderboard.study.sources import Done, explained
+from xaibench_leaderboard.study.sources import Done, explained, named
+from xaibench_leaderboard.wording import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from xaibench_leaderboard.shortcut import Shortcut
+    from xaibench.contracts import Result, Results
+    from xaibench_leaderboard.shortcut import Shortcut, Witness
     from xaibench_leaderboard.statistics import Estimate
     from xaibench_leaderboard.study.places import Studies
 
     Both = tuple[str, list[Estimate | None]]
 
 CNN, OVERLAP, BLOB = "cnn-elhouby", "iou-matched", "centre"
+MARKED = ("explainer", "energy on marker", "energy on lesion", "reveals it", "why")
+SHORTCUT = (("phantom", "shortcut"),)
 REVEALED = ("yes", "no", "unclear", "unknown")
 PROTOCOLS, WHOLE = ("paper", "strict"), ("paper, full size", "strict, full size")
 EXPLAINED = ("maps", "many passes", "others", "overlap")
@@ -47,8 +52,17 @@ def scale(studies: Studies) -> Answer:
 
 def _together(studies: Studies, protocol: str) -> Done:
     """All explanations of one network, whichever part they are in."""
-    parts = [found(studies, *source) for source in _sources(protocol)]
-    return Done(protocol, tuple(results for part in parts if part for results in part.results))
+    shown: set[str] = set()
+    results: list[Results] = []
+    for part in filter(None, (found(studies, *source) for source in _sources(protocol))):
+        fresh = set(part.rows("explainer", CNN)) - shown  # or a training that is in two parts would count twice
+        results += [replace(one, scores=tuple(_of(one.scores, fresh))) for one in part.results]
+        shown |= fresh
+    return Done(protocol, tuple(results))
+
+
+def _of(scores: Sequence[Result], explainers: set[str]) -> list[Result]:
+    return [one for one in scores if named(one, "explainer") in explainers]
 
 
 def _sources(protocol: str) -> list[tuple[str, str]]:
@@ -93,19 +107,19 @@ def _told_of_accuracy(figures: Sequence[Both]) -> str:
 
 def _told_of_overlap(mapped: Sequence[Done]) -> str:
     names = [name for name in mapped[0].rows("explainer", CNN) if name not in REFERENCES]
-    counts = [_against_blob(done, names) for done in mapped]
+    counts = [list(together(done, CNN, names, BLOB, OVERLAP).values()) for done in mapped]
     blobs = [explained(done, CNN, BLOB, OVERLAP) for done in mapped]
     return (
         "In the paper's crops a lesion fills the frame, so that any wide map overlaps with it: a blob in the centre, "
         f"which looks at nothing, reaches an overlap of {measured(blobs[0])}, and of {len(names)} explainers "
-        f"{counts[0].count('more')} are clearly above it and {counts[0].count('less')} clearly below. In crops of one "
-        f"size the blob reaches {measured(blobs[1])}; {counts[1].count('more')} explainers are clearly above it and "
-        f"{counts[1].count('less')} clearly below."
+        f"{counts[0].count('more')} are clearly above it and {counts[0].count('less')} clearly below, all looked at "
+        f"together. In crops of one size the blob reaches {measured(blobs[1])}; {counts[1].count('more')} explainers "
+        f"are clearly above it and {counts[1].count('less')} clearly below.{_few(blobs)}"
     )
 
 
-def _against_blob(done: Done, names: Sequence[str]) -> list[str]:
-    return [sign(difference(done, CNN, (name, BLOB), OVERLAP)) for name in names]
+def _few(figures: Sequence[Estimate | None]) -> str:
+    return "" if all(map(firm, figures)) else f" All this on fewer than {FEW} patients, and so as hints."
 
 
 def _overlap_grids(mapped: Sequence[Done]) -> list[Grid]:
@@ -133,17 +147,27 @@ def marker(studies: Studies) -> Answer:
     reports = [one for results in done.results for one in shortcuts_of(results)] if done else []
     if done is None or not reports:
         return Answer(question, NOT_RUN)
-    rows, known = [], []
-    for one in (*reports[0].methods, *reports[0].references):
-        scores = [score.estimate if score else None for score in (one.marker, one.lesion)]
-        known += scores
-        rows.append((one.row.name, *map(measured, scores), one.verdict or one.row.reference, one.reason))
-    heads = ("explainer", "energy on marker", "energy on lesion", "reveals it", "why")
-    note = f"Energy is the share of a map's sum; explainers and floors are compared image by image. {counted(known)}"
-    grid = Grid(heads, tuple(rows), note, (("phantom", "shortcut"),))
-    few = any(one is not None and not firm(one) for one in known)
-    hint = f" All this on fewer than {FEW} patients, and so as hints." if few else ""
-    return Answer(question, _told_of_marker(reports[0]) + hint, (grid,))
+    known = [score for one in (*reports[0].methods, *reports[0].references) for score in _energies(one)]
+    note = "Energy is the share of a map's sum; explainers and floors are compared image by image. "
+    note += counted(known)
+    grids = (
+        Grid(MARKED, _marked(reports[0].methods), note, SHORTCUT),
+        Grid(MARKED, _marked(reports[0].references), note, SHORTCUT, "Maps that know nothing of the network, or all"),
+    )
+    return Answer(question, _told_of_marker(reports[0]) + _few([one for one in known if one]), grids)
+
+
+def _marked(witnesses: Sequence[Witness]) -> tuple[tuple[str, ...], ...]:
+    """Those first that put most on the marker."""
+    means = {one.row.name: energy.mean if (energy := _energies(one)[0]) else -1.0 for one in witnesses}
+    return tuple(
+        (one.row.name, *map(measured, _energies(one)), one.verdict or one.row.reference, one.reason)
+        for one in sorted(witnesses, key=lambda one: means[one.row.name], reverse=True)
+    )
+
+
+def _energies(witness: Witness) -> list[Estimate | None]:
+    return [score.estimate if score else None for score in (witness.marker, witness.lesion)]
 
 
 def _told_of_marker(report: Shortcut) -> str:
@@ -155,5 +179,7 @@ def _told_of_marker(report: Shortcut) -> str:
     told += f" It cannot be told of {listed(untold)}." if untold else ""
     accuracy = report.board.accuracy
     learned = "has learned the marker" if report.taken else "has not clearly learned the marker"
-    scores = f": balanced accuracy {measured(accuracy.test)} where the marker says nothing" if accuracy else ""
-    return f"{told} The network {learned}{scores}."
+    if accuracy is None:
+        return f"{told} The network {learned}."
+    before = f"{number(accuracy.val)} where the marker tells the class, " if accuracy.val is not None else ""
+    return f"{told} The network {learned}: balanced accuracy {before}{measured(accuracy.test)} where it tells nothing."

@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from xaibench.references import parse
 from xaibench_leaderboard.study.plan import reductions
-from xaibench_leaderboard.study.sources import Ours, ours
+from xaibench_leaderboard.study.sources import Ours, of_the_true_class, ours
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from xaibench.contracts import Result, Results
+    from xaibench.contracts import Results
     from xaibench_leaderboard.study.plan import Study, Table
     from xaibench_leaderboard.study.sources import Done
 
 ALL = "*"
-OVERLAP = ("iou", "iou-matched")
 BRACKETS = (
     "Brackets hold the 95 % interval over patients (BCa bootstrap, 1000 draws, Student's level); the spread of "
     "trainings and the error of the paper's own figure are not in them"
@@ -55,7 +54,7 @@ class Line:
         if found.low is None or found.high is None:
             return "no interval"
         if found.low == found.high:
-            return "no interval: all images alike"
+            return "no interval: it is the same in every draw"
         if found.low <= self.paper <= found.high:
             return "the paper's lies in our interval"
         return f"the paper's lies {'above' if found.mean < self.paper else 'below'} our interval"
@@ -73,16 +72,16 @@ class Filled:
 
 def filled(study: Study, done: Mapping[str, Done], figures: Mapping[str, Mapping[str, Any]]) -> list[Filled]:
     """Every table of the study."""
-    return [_fill(study, table, done, figures.get(table.recipe or study.recipe, {})) for table in study.tables]
+    return [_fill(study, table, done, figures) for table in study.tables]
 
 
-def _fill(study: Study, table: Table, done: Mapping[str, Done], figures: Mapping[str, Any]) -> Filled:
+def _fill(study: Study, table: Table, done: Mapping[str, Done], figures: Mapping[str, Mapping[str, Any]]) -> Filled:
     lines = tuple(
         Line(
             row,
             measure,
             part,
-            figure_of(figures, table.name, row, measure),
+            figure_of(figures.get(study.recipe_of(part), {}), table.name, row, measure),
             ours(done[part], table, row, measure),
             _other(study, measure),
         )
@@ -146,22 +145,9 @@ def _explained(part: str, done: Done, model: str) -> str:
     policies = {one.labels.get("target", "") for one in done.scores(model)}
     if policies != {"predicted"}:
         return ""
-    marked = {(one.labels.get("fold"), name) for one in done.scores(model) for name, value in _lesions(one) if value}
-    answers = [
-        truth == logits.index(max(logits))
-        for one in done.predictions(model)
-        for name, truth, logits in zip(one.ids, one.truth, one.logits, strict=True)
-        if (one.labels.get("fold"), name) in marked
-    ]
-    right = f", which is the true one for {sum(answers)} of {len(answers)} images with lesions" if answers else ""
-    return f"{part}: maps are of the predicted class{right}"
-
-
-def _lesions(result: Result) -> list[tuple[str, bool]]:
-    """Images on which overlap is defined have a lesion."""
-    if result.status != "ok" or result.labels.get("metric", "").partition("(")[0] not in OVERLAP:
-        return []
-    return [(name, value is not None) for name, value in zip(result.ids, result.values, strict=True)]
+    right, marked = of_the_true_class(done, model)
+    answers = f", which is the true one for {right} of {marked} images with lesions" if marked else ""
+    return f"{part}: maps are of the predicted class{answers}"
 
 
 def _audited(part: str, table: Table, done: Done) -> str:

@@ -12,10 +12,9 @@ from xaibench.errors import DataError
 from xaibench.results import load_results
 from xaibench_leaderboard.archives import unpacked
 from xaibench_leaderboard.board import boards_of
-from xaibench_leaderboard.study.answering import sign
 from xaibench_leaderboard.study.figures import GREY, OURS, save
 from xaibench_leaderboard.study.packing import pack
-from xaibench_leaderboard.study.paired import difference
+from xaibench_leaderboard.study.paired import together
 from xaibench_leaderboard.study.sources import Done
 from xaibench_leaderboard.wording import measured, number
 
@@ -111,20 +110,19 @@ def finding(shown: Shown) -> str:
         raise DataError(f"{board.title} lacks explainers or floors with {JUDGED}")
     mean, floor = max(floors, key=lambda one: one[0])
     model = str(shown.done.results[0].scores[0].cards["model"]["name"])
-    gaps = [difference(shown.done, model, (row.name, floor.name), JUDGED) for _, row in methods]
+    words = list(together(shown.done, model, [row.name for _, row in methods], floor.name, JUDGED).values())
     best, row = max(methods, key=lambda one: one[0].mean)
-    words = [sign(gap) for gap in gaps]
     return (
         f"**Of {len(methods)} explainers of {board.title}, {words.count('more')} overlap with lesions clearly better "
         f"than `{floor.name}` ({number(mean)}), a map that never looks at the network, and {words.count('less')} "
-        f"clearly worse; the highest, `{row.name}`, reaches {measured(best)} of 1.** ({_limits(best)})"
+        f"clearly worse; the highest mean is {measured(best)} of 1, that of `{row.name}`.** ({_limits(best)})"
     )
 
 
 def _limits(best: Estimate) -> str:
     return (
         f"Matched IoU on the {best.images} test images with lesions; 95 % intervals over patients, differences taken "
-        "image by image."
+        "image by image, and tested all together. One training of the network."
     )
 
 

@@ -39,14 +39,13 @@ class Part:
 class Table:
     """A table of the paper, or one of ours that the paper has no figures for."""
 
-    name: str  # as the paper calls it; the figures stand under it in the recipe
+    name: str  # as the paper calls it; the figures stand under it in the recipes
     title: str
     kind: Literal["overall", "class", "explainer", "training", "ranks"]
     parts: tuple[str, ...]
     rows: tuple[str, ...] = ("*",)  # models, classes or explainers; "*": all that there are
     measures: tuple[str, ...]
     model: str = ""  # of which the classes or explainers are; "": of the only one
-    recipe: str = ""  # where the paper's figures stand; "": the study's
     causes: tuple[str, ...] = ()  # of what differs, by name
     shown: str = ""  # what the paper has instead of figures
 
@@ -75,13 +74,19 @@ class Study:
     name: str
     title: str
     paper: str = ""
-    recipe: str = ""
-    model: str = ""  # any model that takes the recipe: through it the paper's figures are found
+    recipe: str = ""  # where the paper's figures stand of parts whose models follow none
+    model: str = ""  # any model that takes the recipes: through it the paper's figures are found
     parts: tuple[Part, ...]
     tables: tuple[Table, ...] = ()
     causes: dict[str, str] = field(default_factory=dict)  # name -> what differs, and which way it pulls
     quick: Quick | None = None
     cut: bool = False  # whether `quick` was applied; no file says so
+
+    def recipe_of(self, part: str) -> str:
+        """The recipe that a part follows: what the paper says of one set-up, it does not say of another."""
+        models = [model for one in self.parts if one.name == part for model in one.models]
+        named = {str(parse_reference(model).params.get("recipe", "")) for model in models} - {""}
+        return named.pop() if len(named) == 1 else self.recipe
 
 
 def names() -> list[str]:

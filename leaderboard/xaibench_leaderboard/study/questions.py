@@ -25,8 +25,9 @@ COMMAND = "xaibench reproduce --questions --docs docs/results"
 INTRODUCTION = (
     "Heatmaps are drawn over mammograms in hundreds of papers, and are mostly judged by eye. Here published claims "
     "about them are measured again. Each answer begins with its finding, which is a reading of intervals: where the "
-    "interval of a difference holds zero, the data do not tell. No interval is corrected for how many there are: of "
-    "those of differences that are nothing, one in twenty excludes zero by chance. Fewer than 20 patients give hints."
+    "interval of a difference holds zero, the data do not tell. Where a sentence counts explainers above and below a "
+    "floor, all of them are tested together; else no interval is corrected for how many there are: of those of "
+    "differences that are nothing, one in twenty excludes zero by chance. Fewer than 20 patients give hints."
 )
 WORDS = """How to read the tables:
 
@@ -41,8 +42,11 @@ compared with the lesion; 1 is the lesion exactly, 0 not a pixel of it. `iou` ke
 - **Energy** (`energy`): the share of the map's sum that lies on the lesion.
 - **Stability** (`stability`): how alike the maps are if an explanation is made five times; 1 is the same each time.
 - **Deletion and insertion**: how fast the network changes its mind as pixels go or come, most important first.
-- **Brackets** hold the 95 % interval over patients. **Floors** are maps that never look at the network, such as a \
-blob in the centre of the image; an explainer that is not above them has explained nothing."""
+- **Brackets** hold the 95 % interval over patients, for the networks that were trained. How far another training \
+would be from them is not in it: where there are several, their range stands beside it; most are single.
+- **Floors** are maps that never look at the network, such as a blob in the centre of the image. An explainer that is \
+not above them has not been shown to find lesions. **Ceilings** (`roi`) are the lesions themselves, also as coarse as \
+a heatmap can be (`roi-grid`) and under noise (`roi-degraded`)."""
 INTERVALS = "Brackets hold the 95 % interval over patients (BCa bootstrap, 1000 draws, Student's level)"
 BOARD_LIMITS = "The default run, whose networks are those of `xaibench run`"
 
@@ -95,7 +99,8 @@ def page(found: Found, told: list[Answer], docs: Path | None = None) -> str:
 def _caption(found: Found, grid: Grid) -> str:
     """Beside what is particular to a table: interval, versions, and the limits of the runs."""
     results = [one for study, part in grid.sources for one in found.done[study][part].results]
-    cut = [f"{name}: {' '.join(limits(found.studies[name])) or 'whole'}" for name in _named(grid) if name != "board"]
+    parts = {name: [part for study, part in grid.sources if study == name] for name in _named(grid) if name != "board"}
+    cut = [f"{name}: {' '.join(limits(found.studies[name], some)) or 'whole'}" for name, some in parts.items()]
     cut += [BOARD_LIMITS] if "board" in _named(grid) else []
     return ". ".join(filter(None, [grid.note, INTERVALS, versions(results), *cut])) + "."
 

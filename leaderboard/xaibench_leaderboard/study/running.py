@@ -106,7 +106,7 @@ def begun(folder: Path) -> bool:
 
 def reported(study: Study) -> Mapping[str, Mapping[str, Any]]:
     """The figures of the paper by recipe, as the recipes hold them."""
-    names = {table.recipe or study.recipe for table in study.tables} - {""}
+    names = {study.recipe_of(part.name) for part in study.parts} - {""}
     return {name: _recipe(study, name) for name in names}
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from xaibench_leaderboard.study.plan import Table
 
 HOUR = 3600.0
+OVERLAP = ("iou", "iou-matched")
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,14 @@ class Done:
             return list(dict.fromkeys(_name(one.cards, "model") for one in self.predictions("")))
         if kind == "class":
             return list(dict.fromkeys(name for one in self.predictions(model) for name in one.classes))
-        return list(dict.fromkeys(_named(one, "explainer") for one in self.scores(model)))
+        return list(dict.fromkeys(named(one, "explainer") for one in self.scores(model)))
 
 
 def _name(cards: Mapping[str, Mapping[str, Any]], kind: str) -> str:
     return str(cards.get(kind, {}).get("name", ""))
 
 
-def _named(result: Result, kind: str) -> str:
+def named(result: Result, kind: str) -> str:
     """By its card; a cell that was never finished has none."""
     return _name(result.cards, kind) or parse(result.labels.get(kind, "")).target
 
@@ -124,13 +125,42 @@ def explained(done: Done, model: str, explainer: str, metric: str) -> Estimate |
     return _explained(done, model, explainer, metric).estimate
 
 
+def spread(done: Done, model: str, explainer: str, metric: str) -> tuple[float, float] | None:
+    """The lowest and the highest mean of a single training; None if there is only one."""
+    each = [explained(Done(done.name, (one,)), model, explainer, metric) for one in done.results]
+    means = [one.mean for one in each if one]
+    return (min(means), max(means)) if len(means) > 1 else None
+
+
+def of_the_true_class(done: Done, model: str) -> tuple[int, int]:
+    """Of how many images with lesions the map is of the true class, and how many there are, over all trainings."""
+    answers = []
+    for results in done.results:
+        one = Done(done.name, (results,))
+        marked = {(score.labels.get("fold"), name) for score in one.scores(model) for name in _with_lesions(score)}
+        answers += [
+            truth == logits.index(max(logits))
+            for said in one.predictions(model)
+            for name, truth, logits in zip(said.ids, said.truth, said.logits, strict=True)
+            if (said.labels.get("fold"), name) in marked
+        ]
+    return sum(answers), len(answers)
+
+
+def _with_lesions(result: Result) -> list[str]:
+    """Images on which overlap is defined have a lesion."""
+    if result.status != "ok" or result.labels.get("metric", "").partition("(")[0] not in OVERLAP:
+        return []
+    return [name for name, value in zip(result.ids, result.values, strict=True) if value is not None]
+
+
 def picked(done: Done, model: str, explainer: str, metric: str) -> list[Result]:
     """The scores of one explainer under one metric, of all seeds and folds."""
     return [one for one in done.scores(model) if _is(one, explainer, metric)]
 
 
 def _is(result: Result, explainer: str, metric: str) -> bool:
-    return _named(result, "explainer") == explainer and _named(result, "metric") == metric
+    return named(result, "explainer") == explainer and named(result, "metric") == metric
 
 
 def per_image(found: Sequence[Result]) -> tuple[list[str], list[float | None], list[str]]:
