@@ -89,7 +89,7 @@ def _sorted_out(folder: Path) -> tuple[list[Path], list[tuple[str, str]]]:
 
 def _others(folder: Path) -> Iterator[tuple[str, str]]:
     """Everything in the folder that is no record: pages and pictures can be made again, the rest is not ours."""
-    known = {*PLAIN, *RECORDS, "cells", "tmp", "damaged"}
+    known = {*PLAIN, *RECORDS, LEFT_OUT, "cells", "tmp", "damaged"}
     for path in sorted(folder.iterdir()):
         if path.name not in known:
             yield path.name, "pages and pictures are made again from the records"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -97,7 +98,22 @@ def test_every_figure_of_a_study_follows_from_its_archives(study, tmp_path):
     assert CliRunner().invoke(cli, again, catch_exceptions=False).exit_code == 0
     assert {one.name for one in (docs / told["study"]).iterdir()} == {one.name for one in study.parent.iterdir()}
     for made in (docs / told["study"]).iterdir():
-        assert made.read_bytes() == (study.parent / made.name).read_bytes(), made.name
+        if made.suffix == ".zip":
+            assert made.read_bytes() == (study.parent / made.name).read_bytes(), made.name
+        else:
+            same_but_for_rounding(made, study.parent / made.name)
+
+
+def same_but_for_rounding(made, published):
+    """Processors differ in the last digit."""
+    (words, numbers), (others, figures) = (taken_apart(one.read_text(encoding="utf-8")) for one in (made, published))
+    assert words == others, made.name
+    assert numbers == pytest.approx(figures, rel=1e-9, abs=1e-9), made.name
+
+
+def taken_apart(text):
+    parts = re.split(r"(\d+(?:\.\d+)?(?:e[-+]?\d+)?)", text)
+    return parts[::2], [float(one) for one in parts[1::2]]
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Questions over studies, answered from results made by hand: what each sentence says, and when it says nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ from xaibench_leaderboard.study.places import PLACES, skill, tried
 from xaibench_leaderboard.study.questions import answers, collect, page, write_page
 from xaibench_leaderboard.study.sources import spread
 
-CNN = "cnn-elhouby"
+CNN, MEASURES = "cnn-elhouby", ("iou-matched", "pointing-game")
 
 
 def test_a_question_whose_runs_are_missing_says_so(tmp_path):
@@ -312,3 +314,22 @@ def test_images_that_go_back_are_counted_beside_those_that_go_forward(score, don
         "**Images passed through the network for one map: 1 and 1 back for `saliency`; 16 for `smoothgrad`; "
         "100 for `rise`.**"
     )
+
+
+def test_what_fails_its_audit_on_these_data_is_shown_and_not_read(score, done, prediction):
+    """The brightest pixel is told from the blob's on every film, but there any map hits the lesion."""
+    values = {"gradcam": 0.9, "centre": 0.1, "tissue-prior": 0.1, "gradcam++": 0.2, "scorecam": 0.9}
+    scores = [score(name, metric, (value,) * 24, model=CNN) for name, value in values.items() for metric in MEASURES]
+    part = done([*scores, prediction((0, 1, 2) * 8, (0, 1, 2) * 8, model=CNN)])
+    verdicts = {name: {"metric": name, "verdict": "fail" if name in MEASURES[1:] else "pass"} for name in MEASURES}
+    audited = replace(part, results=tuple(replace(one, audit={"films": verdicts}) for one in part.results))
+    studies = {"balve": {"maps, strict": audited}}
+    fails = "not to be read: on these data the measure fails its audit"
+    words = {row[2]: row[-1] for row in overlap(studies).grids[0].rows}
+    assert words == {"iou-matched": "better than both", "pointing-game": fails}
+    order = rankings(studies)
+    assert {row[3]: row[-1] for row in order.grids[0].rows if row[0] == "gradcam++ above gradcam"} == {
+        "iou-matched": "is reversed",
+        "pointing-game": fails,
+    }
+    assert "of 2 comparisons" in order.reading  # by overlap alone

@@ -1,6 +1,8 @@
 import csv
 import json
+import re
 import shutil
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,6 +170,24 @@ def test_what_was_published_before_its_metrics_were_audited_is_taken_up_and_audi
     assert invoke("reproduce", TINY, *OPTIONS, "--out", out, "--docs", docs).exit_code == 0
     assert "the audit (is a known truth ranked above noise?) is" in (docs / "tiny" / "index.md").read_text()
     assert (docs / "tiny" / "index.md").read_text() == (place / "docs" / "tiny" / "index.md").read_text()
+
+
+@pytest.mark.parametrize(("factor", "kept"), [(1 + 1e-13, True), (1.01, False)])
+def test_claims_that_another_processor_rounds_otherwise_replace_nothing(place, tmp_path, factor, kept):
+    docs, archive = shutil.copytree(place / "docs", tmp_path / "docs"), tmp_path / "docs" / "tiny" / "one-seed0.zip"
+    whole = archive.read_bytes()
+    with opened(archive) as packed:
+        members = {name: packed.read(name) for name in packed.namelist()}
+    claims = members["results.json"].decode()
+    mean = re.search(r'"mean": (0\.\d{3,})', claims)
+    changed = claims[: mean.start(1)] + repr(float(mean[1]) * factor) + claims[mean.end(1) :]
+    assert changed != claims
+    with zipfile.ZipFile(archive, "w") as packed:
+        for name, content in {**members, "results.json": changed.encode()}.items():
+            packed.writestr(name, content)
+    before = archive.read_bytes()
+    assert published_by(docs, place / "out").exit_code == 0
+    assert archive.read_bytes() == (before if kept else whole)
 
 
 OTHERS = {

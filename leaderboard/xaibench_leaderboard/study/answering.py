@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 NOT_RUN = "Not answered: the runs that would tell have not been made."
 GUESSING = "not to be judged"
+FAILS = "not to be read: on these data the measure fails its audit"
 FEW = 20  # patients: below it an interval from resampling is too narrow, and what it tells is a hint
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xaibench_leaderboard.study.answering import (
+    FAILS,
     FEW,
     GUESSING,
     NOT_RUN,
@@ -25,7 +26,7 @@ from xaibench_leaderboard.study.asking_cost import cost
 from xaibench_leaderboard.study.asking_leaks import marker, scale
 from xaibench_leaderboard.study.paired import UNTOLD, difference
 from xaibench_leaderboard.study.places import able_or_not, skill, tried
-from xaibench_leaderboard.study.sources import explained, of_the_true_class, picked, spread
+from xaibench_leaderboard.study.sources import explained, fails_audit, of_the_true_class, picked, spread
 from xaibench_leaderboard.wording import number
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def overlap(studies: Studies) -> Answer:
                 continue
             shown.add((place.name, metric))
             against = [difference(done, place.model, ("gradcam", floor), metric) for floor in (*BLIND, *NO_CLASS)]
-            reading = hinted(_against(*map(sign, against[:2])), own) if able else GUESSING
+            reading = hinted(_against(*map(sign, against[:2])), own)
+            reading = GUESSING if not able else FAILS if fails_audit(done, metric) else reading
             name = f"{place.name}: {place.caveat}" if place.caveat else place.name
             readings.setdefault(_why(network, name), reading)  # by the first measure, the overlap
             figures = (own, *against)
@@ -131,12 +133,13 @@ class Compared:
     gap: Estimate
     network: Skill
     able: bool  # whether the network that is explained is clearly better than a guess
+    fails: bool  # the audit
 
     @property
     def word(self) -> str:
         """Whether the order holds."""
-        if not self.able:
-            return GUESSING
+        if not self.able or self.fails:
+            return FAILS if self.able else GUESSING
         if self.equal:
             return "equal on every image"
         word = {"more": "holds", "less": "is reversed"}.get(sign(self.gap), UNTOLD)
@@ -182,7 +185,8 @@ def _compared(studies: Studies, pairs: Sequence[tuple[str, str]], metrics: Seque
                 gap = difference(done, place.model, pair, metric)
                 first, second = (explained(done, place.model, name, metric) for name in pair)
                 if gap is not None:
-                    one = Compared(place, pair, metric, (first, second), gap, network, able)
+                    fails = fails_audit(done, metric)
+                    one = Compared(place, pair, metric, (first, second), gap, network, able, fails)
                     seen.setdefault((place.name, pair, metric), one)
     return list(seen.values())
 
@@ -196,7 +200,7 @@ def _told_of_order(claim: str, compared: Sequence[Compared]) -> str:
         return f"**{claim}:** {NOT_RUN.lower()}"
     first: dict[tuple[str, tuple[str, str]], Compared] = {}
     for one in compared:
-        if one.able and not one.certain and not one.equal:
+        if one.able and not (one.fails or one.certain or one.equal):
             first.setdefault((one.place.name, one.pair), one)
     able = list(first.values())
     counted_in = [one for one in able if firm(one.gap)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xaibench_leaderboard.study.answering import (
+    FAILS,
     FEW,
     GUESSING,
     NOT_RUN,
@@ -20,6 +21,7 @@ from xaibench_leaderboard.study.answering import (
 )
 from xaibench_leaderboard.study.paired import UNTOLD, agreement, better, difference
 from xaibench_leaderboard.study.places import REFERENCES, able_or_not, skill, tried
+from xaibench_leaderboard.study.sources import fails_audit
 
 if TYPE_CHECKING:
     from xaibench_leaderboard.statistics import Estimate
@@ -46,17 +48,18 @@ class Pair:
     edge: Estimate | None  # how much better the faithful one finds the lesion itself than noise
     network: Skill
     able: bool
+    fails: bool  # either of them the audit on these data
 
     @property
     def sharp(self) -> bool:
         """Whether the measure of faithfulness ranks the lesion itself above noise; what cannot, ranks nothing."""
-        return sign(self.edge) == "more"
+        return sign(self.edge) == "more" and not self.fails
 
     @property
     def word(self) -> str:
         """How the two go together."""
-        if not self.able:
-            return GUESSING
+        if not self.able or self.fails:
+            return FAILS if self.able else GUESSING
         return hinted(WORDS.get(sign(self.tau), UNTOLD), self.tau) if self.sharp else BLUNT
 
     def line(self) -> Line:
@@ -91,7 +94,8 @@ def _pairs(studies: Studies, place: Place, done: Done) -> list[Pair]:
         for local in LOCAL:
             tau, count = agreement(done, place.model, local, faithful, explainers)
             if tau is not None:
-                found.append(Pair(place, local, faithful, tau, count, edge, network, able))
+                fails = fails_audit(done, local) or fails_audit(done, faithful)
+                found.append(Pair(place, local, faithful, tau, count, edge, network, able, fails))
     return found
 
 
@@ -115,8 +119,8 @@ def _told(pairs: list[Pair]) -> str:
     )
     if len(sharp) < len(judged):
         told += (
-            f" {len(judged) - len(sharp)} more are not counted: there the measure does not tell the lesions themselves "
-            f"from noise, and so cannot rank what lies between"
+            f" {len(judged) - len(sharp)} more are not counted: there a measure fails its audit, or does not tell the "
+            "lesions themselves from noise, and so cannot rank what lies between"
         )
         told += f" ({', '.join(blunt)})." if blunt else "."
     if "contradicted" in words or "undecided" in words:

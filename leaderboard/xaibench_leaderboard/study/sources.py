@@ -154,6 +154,12 @@ def _with_lesions(result: Result) -> list[str]:
     return [name for name, value in zip(result.ids, result.values, strict=True) if value is not None]
 
 
+def fails_audit(done: Done, metric: str) -> bool:
+    """Whether a measure was put to the test on these data and does not rank a known truth above noise."""
+    verdicts = [one for results in done.results for task in results.audit.values() for one in task.values()]
+    return any(one["verdict"] == "fail" and parse(one["metric"]).target == metric for one in verdicts)
+
+
 def picked(done: Done, model: str, explainer: str, metric: str) -> list[Result]:
     """The scores of one explainer under one metric, of all seeds and folds."""
     return [one for one in done.scores(model) if _is(one, explainer, metric)]
