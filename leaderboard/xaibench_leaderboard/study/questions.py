@@ -42,8 +42,8 @@ compared with the lesion; 1 is the lesion exactly, 0 not a pixel of it. `iou` ke
 - **Energy** (`energy`): the share of the map's sum that lies on the lesion.
 - **Stability** (`stability`): how alike the maps are if an explanation is made five times; 1 is the same each time.
 - **Deletion and insertion**: how fast the network changes its mind as pixels go or come, most important first.
-- **The audit** puts each measure to the test on the same films: it must rank the lesions themselves above the same under \
-ever more noise, and those above noise. What a measure says that fails is shown, and not read.
+- **The audit** puts each measure to the test on the same films: it must rank the lesions themselves above the same \
+under ever more noise, and those above noise. What a measure says that fails is shown, and not read.
 - **Brackets** hold the 95 % interval over patients, for the networks that were trained. How far another training \
 would be from them is not in it: where there are several, their range stands beside it; most are single.
 - **Floors** are maps that never look at the network, such as a blob in the centre of the image. An explainer that is \
