@@ -154,7 +154,7 @@ def test_what_others_publish_while_a_study_runs_keeps_its_place_and_one_publishe
     publishing.alone(docs / "tiny").acquire(timeout=0).lock.release()
 
 
-def test_what_was_published_before_its_metrics_were_audited_is_taken_up_and_audited_when_it_is_run(place, tmp_path):
+def test_what_was_published_is_not_run_again_but_audited_if_it_was_not(place, tmp_path, monkeypatch):
     docs, out = shutil.copytree(place / "docs", tmp_path / "docs"), tmp_path / "out"
     for archive in (docs / "tiny").glob("*.zip"):
         with unpacked(archive) as folder:
@@ -167,6 +167,7 @@ def test_what_was_published_before_its_metrics_were_audited_is_taken_up_and_audi
             pack(folder, archive)
     assert published_by(docs, out).exit_code == 0
     assert "the audit" not in (docs / "tiny" / "index.md").read_text()
+    monkeypatch.setattr(running, "run", None)  # nothing is
     assert invoke("reproduce", TINY, *OPTIONS, "--out", out, "--docs", docs).exit_code == 0
     assert "the audit (is a known truth ranked above noise?) is" in (docs / "tiny" / "index.md").read_text()
     assert (docs / "tiny" / "index.md").read_text() == (place / "docs" / "tiny" / "index.md").read_text()
@@ -214,6 +215,17 @@ def test_what_another_command_or_plan_has_published_is_not_taken_up(place, tmp_p
         told.write_text("[")
     take_up(study, command, docs / "tiny", tmp_path / "other", 0)
     assert not (tmp_path / "other").exists()
+
+
+def test_what_was_taken_up_unfinished_is_run(place, tmp_path):
+    study, told = reduced(find(str(TINY))), json.loads((place / "docs" / "tiny" / "reproduction.json").read_text())
+    take_up(study, told["command"], place / "docs" / "tiny", tmp_path, 0)
+    work, _ = running.works(study, tmp_path, 0)
+    assert running.whole_elsewhere(work)
+    assert not running.whole_elsewhere(replace(work, folder=place / "out" / "tiny-quick" / "one-seed0"))  # made here
+    (record,) = (work.folder / "runs").iterdir()
+    record.write_text(record.read_text().replace('"status": "ended"', '"status": "interrupted"'))
+    assert not running.whole_elsewhere(work)
 
 
 def test_what_is_begun_here_is_not_replaced_by_what_is_published(place, tmp_path):

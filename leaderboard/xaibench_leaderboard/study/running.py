@@ -7,13 +7,16 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from xaibench.audit.verdicts import verdicts
 from xaibench.errors import DataError, UsageError
 from xaibench.planning import Terms
-from xaibench.registry import create
+from xaibench.registry import create, select
 from xaibench.results import load_results
 from xaibench.runner import NONE, Request, run
+from xaibench.store import Store
 from xaibench_leaderboard.claims import Claims
 from xaibench_leaderboard.study.sources import Done
+from xaibench_leaderboard.submitting import LEFT_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
 
     from xaibench.progress import Progress
     from xaibench_leaderboard.study.plan import Part, Study
+
+
+# Not the audit: its verdicts are on metrics and films, and are added to what was run without.
+ASKED = ("models", "explainers", "tasks", "metrics", "profile", "references")
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,10 @@ def do(study: Study, out: Path, seed: int, device: str, progress: Progress, argv
     worst = 0
     for work in works(study, out, seed):
         progress.say(f"{study.name}, {work.part.name}, seed {work.seed}: {work.folder}")
+        if whole_elsewhere(work):
+            progress.say("taken up from where it is published: its networks are elsewhere, and nothing is run again")
+            audit(work)
+            continue
         code = run(request(work, device), progress, argv).exit_code()
         if code == 130:
             return code
@@ -86,6 +97,27 @@ def do(study: Study, out: Path, seed: int, device: str, progress: Progress, argv
         if results.scores:
             Claims().render(results, work.folder)
     return worst
+
+
+def whole_elsewhere(work: Work) -> bool:
+    """Whether all of it came from an archive: trained again here, its networks would be others."""
+    if not (work.folder / LEFT_OUT).exists():
+        return False
+    return any(as_planned(one, work) and one.get("status") == "ended" for one in Store(work.folder).runs())
+
+
+def as_planned(run: Mapping[str, Any], work: Work) -> bool:
+    """Whether a run was asked for what the plan says now: it may have changed since."""
+    wanted, asked = request(work, "cpu"), run.get("request", {})
+    terms = {name: getattr(wanted.terms, name) for name in asked.get("terms", {}) if hasattr(wanted.terms, name)}
+    return asked.get("terms") == terms and all(asked.get(name) == getattr(wanted, name) for name in ASKED)
+
+
+def audit(work: Work) -> None:
+    """Put the metrics to the test, which takes the films and no network."""
+    if work.part.explainers:
+        asked = request(work, "cpu")
+        list(verdicts(Store(work.folder).open(), select("tasks", asked.tasks), select("metrics", asked.metrics)))
 
 
 def done(study: Study, out: Path, seed: int) -> dict[str, Done]:

@@ -6,19 +6,17 @@ import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xaibench.errors import DataError
 from xaibench.files import from_json
 from xaibench.store import Store
 from xaibench_leaderboard.archives import unpacked
-from xaibench_leaderboard.study.running import request, works
+from xaibench_leaderboard.study.running import as_planned, works
 
 if TYPE_CHECKING:
     from xaibench_leaderboard.study.plan import Study
     from xaibench_leaderboard.study.running import Work
-
-ASKED = ("models", "explainers", "tasks", "metrics", "profile", "references")
 
 
 def take_up(study: Study, command: str, published: Path, out: Path, seed: int) -> None:
@@ -43,17 +41,10 @@ def _command(told: Path) -> str:
 def _take(archive: Path, work: Work) -> None:
     """Put it in place all at once, so that half of it is never taken for the whole."""
     with unpacked(archive) as folder:
-        if not any(_as_planned(run, work) for run in Store(folder).runs()):
+        if not any(as_planned(run, work) for run in Store(folder).runs()):
             return
         work.folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".taken-up-", dir=work.folder.parent) as beside:
             whole = shutil.copytree(folder, Path(beside) / work.folder.name)
             with suppress(OSError):  # another process has begun this part in the meantime
                 whole.replace(work.folder)
-
-
-def _as_planned(run: dict[str, Any], work: Work) -> bool:
-    """Whether a run was asked for what the plan says now: it may have changed since."""
-    wanted, asked = request(work, "cpu"), run.get("request", {})
-    terms = {name: getattr(wanted.terms, name) for name in asked.get("terms", {}) if hasattr(wanted.terms, name)}
-    return asked.get("terms") == terms and all(asked.get(name) == getattr(wanted, name) for name in ASKED)
