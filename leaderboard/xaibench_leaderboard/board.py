@@ -164,7 +164,7 @@ def _names(labels: Mapping[str, str], names: Sequence[str]) -> tuple[str, ...]:
 def _board(group: Sequence[Result], accuracy: Accuracy | None, audit: Mapping[str, Any]) -> Board:
     columns = columns_of(group, audit)
     order = next((column for column in columns if column.judges), None)
-    rows = _ordered(_normalised(_rows(group, columns), columns), columns, order)
+    rows = _ordered(_normalised(_rows(group, columns), columns, group), columns, order)
     return Board(
         labels={name: group[0].labels.get(name, "") for name in BOARD},
         accuracy=accuracy,
@@ -241,32 +241,50 @@ def _score(result: Result, estimate: Estimate | None) -> Score:
     )
 
 
-def _normalised(rows: Iterable[Row], columns: Sequence[Column]) -> list[Row]:
+def _normalised(rows: Iterable[Row], columns: Sequence[Column], group: Sequence[Result]) -> list[Row]:
     """The rows, with every mean placed between noise and ceiling."""
     rows = list(rows)
-    spans = [_span(rows, at, column) for at, column in enumerate(columns)]
+    places = [_places(rows, at, column, group) for at, column in enumerate(columns)]
     return [
-        replace(row, scores=tuple(_placed(score, span) for score, span in zip(row.scores, spans, strict=True)))
+        replace(row, scores=tuple(_placed(score, row, place) for score, place in zip(row.scores, places, strict=True)))
         for row in rows
     ]
 
 
-def _span(rows: Iterable[Row], at: int, column: Column) -> tuple[float, float] | None:
-    """Mean of the noise row and of the best ceiling; None unless the ceiling is the better of the two."""
+def _places(rows: Sequence[Row], at: int, column: Column, group: Sequence[Result]) -> dict[str, float]:
+    """How far each explainer has come from noise to the best ceiling; nothing unless the ceiling is the better one."""
     sign = 1 if column.higher_is_better else -1
-    means = [(row, score.mean) for row in rows if (score := row.scores[at]) and score.mean is not None]
-    floors = [mean for row, mean in means if row.name == NOISE]
-    ceilings = [sign * mean for row, mean in means if row.reference == "ceiling"]
-    if not column.judges or not floors or not ceilings or max(ceilings) <= sign * floors[0]:
-        return None
-    return floors[0], sign * max(ceilings)
+    means = {row.explainer: score.mean for row in rows if (score := row.scores[at]) and score.mean is not None}
+    floors = [row for row in rows if row.name == NOISE and row.explainer in means]
+    ceilings = [row for row in rows if row.reference == "ceiling" and row.explainer in means]
+    if not column.judges or not floors or not ceilings:
+        return {}
+    images = {score.images for row in (floors[0], *ceilings) if (score := row.scores[at])}
+    if len(images) > 1:  # the truth is drawn only where there is a lesion: there all others are to be measured too
+        means = _means_where(ceilings[0].explainer, [one for one in group if one.labels.get("metric") == column.label])
+    floor = means.get(floors[0].explainer)
+    best = max((sign * means[row.explainer] for row in ceilings if row.explainer in means), default=None)
+    if floor is None or best is None or best <= sign * floor:
+        return {}
+    return {name: (mean - floor) / (sign * best - floor) for name, mean in means.items()}
 
 
-def _placed(score: Score | None, span: tuple[float, float] | None) -> Score | None:
-    if score is None or score.mean is None or span is None:
-        return score
-    floor, ceiling = span
-    return replace(score, normalised=(score.mean - floor) / (ceiling - floor))
+def _means_where(ceiling: str, results: Sequence[Result]) -> dict[str, float]:
+    """The mean of every explainer over the images on which the ceiling has a value."""
+    by_image = {
+        one.labels.get("explainer", ""): {
+            name: value for name, value in zip(one.ids, one.values, strict=True) if value is not None
+        }
+        for one in results
+        if one.status == "ok"
+    }
+    asked = by_image.get(ceiling, {}).keys()
+    shown = {name: [values[one] for one in values.keys() & asked] for name, values in by_image.items()}
+    return {name: sum(values) / len(values) for name, values in shown.items() if values}
+
+
+def _placed(score: Score | None, row: Row, places: Mapping[str, float]) -> Score | None:
+    return replace(score, normalised=places.get(row.explainer)) if score and score.mean is not None else score
 
 
 def _ordered(rows: Iterable[Row], columns: Sequence[Column], order: Column | None) -> list[Row]:

@@ -273,3 +273,20 @@ def test_the_command_makes_the_same_board_again_and_quotes_what_a_shell_would_re
     assert limited.endswith("--limit 4 --out again")
     assert "--explainers lime,saliency,gradcam " in limited
     assert """'it'"'"'s""" in limited
+
+
+def test_every_explainer_is_placed_between_noise_and_truth_on_the_images_that_have_a_truth(result):
+    """Four films have lesions. There noise has .2 and the truth .8: .5 is half way, whatever the other films say."""
+    board = board_of([
+        result("random", "iou", (0.2,) * 4 + (0.9,) * 4),
+        result("a", "iou", (0.5,) * 4 + (0.0,) * 4),
+        result("roi", "iou", (0.8,) * 4),
+        result("late", "iou", (None,) * 4 + (0.5,) * 4),
+    ])  # fmt: skip
+    assert score_of(board, "a", "iou").mean == pytest.approx(0.25)  # the figure itself is of all films
+    assert {name: score_of(board, name, "iou").normalised for name in ("random", "a", "roi", "late")} == {
+        "random": 0.0,
+        "a": pytest.approx(0.5),
+        "roi": 1.0,
+        "late": None,
+    }

@@ -171,6 +171,22 @@ def test_what_was_published_is_not_run_again_but_audited_if_it_was_not(place, tm
     assert invoke("reproduce", TINY, *OPTIONS, "--out", out, "--docs", docs).exit_code == 0
     assert "the audit (is a known truth ranked above noise?) is" in (docs / "tiny" / "index.md").read_text()
     assert (docs / "tiny" / "index.md").read_text() == (place / "docs" / "tiny" / "index.md").read_text()
+    audits = [
+        {one.name for one in (root / "tiny-quick" / "one-seed0" / "audits").iterdir()} for root in (out, place / "out")
+    ]
+    assert audits[0] == audits[1]  # of the metrics as they were used, with the parameters of the profile
+    assert invoke("verify", out / "tiny-quick" / "one-seed0", "--sample", 0).exit_code == 0
+
+
+def test_what_is_published_is_shown_where_its_films_are_not_though_nothing_can_be_audited(place, tmp_path, monkeypatch):
+    def refused(*given):
+        raise DataError("no films here")
+
+    monkeypatch.setattr(running, "verdicts", refused)
+    docs = shutil.copytree(place / "docs", tmp_path / "docs")
+    ran = invoke("reproduce", TINY, *OPTIONS, "--out", tmp_path / "out", "--docs", docs)
+    assert ran.exit_code == 0
+    assert "its metrics are not audited: no films here" in ran.output
 
 
 @pytest.mark.parametrize(("factor", "kept"), [(1 + 1e-13, True), (1.01, False)])

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from xaibench_leaderboard.study.paired import NOT_MEASURED, UNTOLD
+from xaibench_leaderboard.study.paired import NOT_MEASURED, ROUNDING, UNTOLD
 from xaibench_leaderboard.study.rendering import told
 
 if TYPE_CHECKING:
@@ -87,9 +87,9 @@ def sign(estimate: Estimate | None) -> str:
         return NOT_MEASURED
     if estimate.low == estimate.high and not firm(estimate):
         return UNTOLD
-    if estimate.low > 0:
+    if estimate.low > ROUNDING:
         return "more"
-    return "less" if estimate.high < 0 else UNTOLD
+    return "less" if estimate.high < -ROUNDING else UNTOLD
 
 
 def firm(estimate: Estimate | None) -> bool:

@@ -24,7 +24,7 @@ from xaibench_leaderboard.study.answering import (
 from xaibench_leaderboard.study.asking_agree import agree
 from xaibench_leaderboard.study.asking_cost import cost
 from xaibench_leaderboard.study.asking_leaks import marker, scale
-from xaibench_leaderboard.study.paired import UNTOLD, difference
+from xaibench_leaderboard.study.paired import UNTOLD, difference, gaps
 from xaibench_leaderboard.study.places import able_or_not, skill, tried
 from xaibench_leaderboard.study.sources import explained, fails_audit, of_the_true_class, picked, spread
 from xaibench_leaderboard.wording import number
@@ -43,7 +43,7 @@ BLIND = ("centre", "tissue-prior")
 NO_CLASS = ("random", "intensity")  # shown beside them
 BETTER = "better than a guess"
 IN_OVERLAP = "Score-CAM above Grad-CAM++ above Grad-CAM in overlap"
-WITH_THRESHOLD = "DT Grad-CAM above Grad-CAM in overlap"
+WITH_THRESHOLD = "DT Grad-CAM above Grad-CAM in overlap, or where that is equal in energy on the lesion"
 IN_STABILITY = "Grad-CAM above Kernel SHAP above LIME in stability"
 CAMS = (("scorecam", "gradcam++"), ("gradcam++", "gradcam"))
 DYNAMIC = (("dt-gradcam", "gradcam"),)
@@ -66,8 +66,9 @@ def overlap(studies: Studies) -> Answer:
             against = [difference(done, place.model, ("gradcam", floor), metric) for floor in (*BLIND, *NO_CLASS)]
             reading = hinted(_against(*map(sign, against[:2])), own)
             reading = GUESSING if not able else FAILS if fails_audit(done, metric) else reading
-            name = f"{place.name}: {place.caveat}" if place.caveat else place.name
-            readings.setdefault(_why(network, name), reading)  # by the first measure, the overlap
+            name = f"{place.name} ({place.caveat})" if place.caveat and able else place.name
+            if reading != FAILS:
+                readings.setdefault(_why(network, name), reading)  # by the first measure, the overlap
             figures = (own, *against)
             beside = (_empty(done, place.model, metric), "{} of {}".format(*of_the_true_class(done, place.model)))
             values = (measured(own), _span(spread(done, place.model, "gradcam", metric)), *map(measured, against))
@@ -96,7 +97,7 @@ def _span(ends: tuple[float, float] | None) -> str:
 def _why(network: Skill, name: str) -> str:
     """The name, and how few images its network was judged by, if that is the reason why it was not."""
     images = network.accuracy.images if network.accuracy else 0
-    return f"{name}: only {images} images" if network.few else name
+    return f"{name} (only {images} images)" if network.few else name
 
 
 def _against(blob: str, prior: str) -> str:
@@ -111,7 +112,7 @@ def _grouped(readings: dict[str, str]) -> str:
     """One clause for each reading, with the data it holds on; last, where the network itself knows too little."""
     groups: dict[str, list[str]] = {}
     for name, reading in readings.items():
-        groups.setdefault(reading, []).append(name if reading != GUESSING else name.partition(": there")[0])
+        groups.setdefault(reading, []).append(name)
     guessing = groups.pop(GUESSING, [])
     clauses = [
         f"{reading if reading != UNTOLD else 'not clearly better or worse than either'} on {listed(names)}"
@@ -131,6 +132,7 @@ class Compared:
     metric: str
     values: tuple[Estimate | None, Estimate | None]
     gap: Estimate
+    equal: bool  # on every image: a threshold, for one, leaves the order of pixels as it is
     network: Skill
     able: bool  # whether the network that is explained is clearly better than a guess
     fails: bool  # the audit
@@ -143,12 +145,8 @@ class Compared:
         if self.equal:
             return "equal on every image"
         word = {"more": "holds", "less": "is reversed"}.get(sign(self.gap), UNTOLD)
-        return f"{word}, by definition: the first draws nothing" if self.certain else hinted(word, self.gap)
-
-    @property
-    def equal(self) -> bool:
-        """Whether the measure cannot tell the two apart: a threshold, for one, leaves the order of pixels as it is."""
-        return all(end is not None and abs(end) < ROUNDING for end in (self.gap.low, self.gap.mean, self.gap.high))
+        sure = self.certain and word == "holds"
+        return f"{word} by definition: the first draws nothing" if sure else hinted(word, self.gap)
 
     @property
     def certain(self) -> bool:
@@ -185,8 +183,9 @@ def _compared(studies: Studies, pairs: Sequence[tuple[str, str]], metrics: Seque
                 gap = difference(done, place.model, pair, metric)
                 first, second = (explained(done, place.model, name, metric) for name in pair)
                 if gap is not None:
+                    equal = all(abs(one) < ROUNDING for _, one in gaps(done, place.model, pair, metric))
                     fails = fails_audit(done, metric)
-                    one = Compared(place, pair, metric, (first, second), gap, network, able, fails)
+                    one = Compared(place, pair, metric, (first, second), gap, equal, network, able, fails)
                     seen.setdefault((place.name, pair, metric), one)
     return list(seen.values())
 

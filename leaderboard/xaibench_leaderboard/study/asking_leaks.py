@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from xaibench_leaderboard.shortcut import shortcuts_of
 from xaibench_leaderboard.study.answering import FEW, NOT_RUN, Answer, Grid, counted, firm, listed, measured
 from xaibench_leaderboard.study.paired import difference, together
-from xaibench_leaderboard.study.places import REFERENCES, found
+from xaibench_leaderboard.study.places import REFERENCES, found, same_network
 from xaibench_leaderboard.study.resampled import Said, estimate, of_class, overall
-from xaibench_leaderboard.study.sources import Done, explained, named
+from xaibench_leaderboard.study.sources import Done, explained, fails_audit, named
 from xaibench_leaderboard.wording import number
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def _together(studies: Studies, protocol: str) -> Done:
     """All explanations of one network, whichever part they are in."""
     shown: set[str] = set()
     results: list[Results] = []
-    for part in filter(None, (found(studies, *source) for source in _sources(protocol))):
+    parts = [part for source in _sources(protocol) if (part := found(studies, *source))]
+    for part in (one for one in parts if same_network(one, parts[0], CNN)):
         fresh = set(part.rows("explainer", CNN)) - shown  # or a training that is in two parts would count twice
         results += [replace(one, scores=tuple(_of(one.scores, fresh))) for one in part.results]
         shown |= fresh
@@ -107,6 +108,8 @@ def _told_of_accuracy(figures: Sequence[Both]) -> str:
 
 def _told_of_overlap(mapped: Sequence[Done]) -> str:
     names = [name for name in mapped[0].rows("explainer", CNN) if name not in REFERENCES]
+    if any(fails_audit(done, OVERLAP) for done in mapped):
+        return f"What that does to the explainers is not read: `{OVERLAP}` fails its audit on these crops."
     counts = [list(together(done, CNN, names, BLOB, OVERLAP).values()) for done in mapped]
     blobs = [explained(done, CNN, BLOB, OVERLAP) for done in mapped]
     return (

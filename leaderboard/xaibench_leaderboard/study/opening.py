@@ -15,7 +15,7 @@ from xaibench_leaderboard.board import boards_of
 from xaibench_leaderboard.study.figures import GREY, OURS, save
 from xaibench_leaderboard.study.packing import pack
 from xaibench_leaderboard.study.paired import together
-from xaibench_leaderboard.study.sources import Done
+from xaibench_leaderboard.study.sources import Done, fails_audit
 from xaibench_leaderboard.wording import measured, number
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ def finding(shown: Shown) -> str:
     floors = [(one.mean, row) for row in board.references if row.reference == "floor"
               if (one := shown.estimate(row, JUDGED))]  # fmt: skip
     methods = [(one, row) for row in board.methods if (one := shown.estimate(row, JUDGED))]
-    if not floors or not methods:
-        raise DataError(f"{board.title} lacks explainers or floors with {JUDGED}")
+    if not floors or not methods or fails_audit(shown.done, JUDGED):
+        raise DataError(f"{board.title} lacks explainers or floors with {JUDGED}, or it fails its audit")
     mean, floor = max(floors, key=lambda one: one[0])
     model = str(shown.done.results[0].scores[0].cards["model"]["name"])
     words = list(together(shown.done, model, [row.name for _, row in methods], floor.name, JUDGED).values())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
 
 from xaibench_leaderboard.statistics import LEVEL, Estimate, bca, mean_estimate, resamples
 from xaibench_leaderboard.study.sources import per_image, picked
@@ -17,44 +16,58 @@ if TYPE_CHECKING:
     from xaibench_leaderboard.study.sources import Done
 
 FEWEST = 3  # explainers that a rank correlation needs
-DECIMALS = 6  # means that are equal to so many are tied: what is left is the rounding of single passes
+DECIMALS = 6  # of the largest mean: means equal to so many are tied, what is left is the rounding of single passes
 ROUNDING = 1e-12
 NOT_MEASURED, UNTOLD = "not measured", "cannot be told"
 
 
 def difference(done: Done, model: str, pair: tuple[str, str], metric: str) -> Estimate | None:
-    """How much more the first explainer scores than the second, image by image."""
-    gaps = _gaps(done, model, pair, metric)
-    return mean_estimate([gap for _, gap in gaps], [patient for (_, patient), _ in gaps]) if gaps else None
+    """How much more the first explainer scores than the second on average."""
+    found = gaps(done, model, pair, metric)
+    return mean_estimate([gap for _, gap in found], [patient for (_, patient), _ in found]) if found else None
 
 
 def together(done: Done, model: str, names: Sequence[str], floor: str, metric: str) -> dict[str, str]:
     """Of each explainer, whether it scores clearly more or less than a floor if all of them are looked at at once.
 
-    Resampled is the largest of their studentised differences (single-step max-t): among as many that are nothing, in
-    95 of 100 samples not one is told apart. One by one, of 20 such differences one would be.
+    Resampled is the largest of their studentised differences, each draw by its own error (single-step max-t): among as
+    many that are nothing, in 95 of 100 samples not one is told apart. One by one, of 20 such differences one would be.
     """
-    gaps = {name: _gaps(done, model, (name, floor), metric) for name in names}
-    patients = tuple(sorted({patient for table in gaps.values() for (_, patient), _ in table}))
-    shown = [name for name, table in gaps.items() if len({patient for (_, patient), _ in table}) > 1]
+    found = {name: gaps(done, model, (name, floor), metric) for name in names}
+    patients = tuple(sorted({patient for table in found.values() for (_, patient), _ in table}))
+    shown = [name for name, table in found.items() if len({patient for (_, patient), _ in table}) > 1]
     if not shown:
         return dict.fromkeys(names, NOT_MEASURED)
-    sums, sizes = _sums([gaps[name] for name in shown], patients)
-    means = _means(sums, sizes, np.ones((1, len(patients))))[0]
-    apart = np.nan_to_num(_means(sums, sizes, _draws(patients)) - means)
-    count = (sizes > 0).sum(axis=1)
-    # As where intervals stand alone: stretched from the normal distribution to Student's.
-    wider = np.sqrt(count / (count - 1)) * stdtrit(count - 1, (1 + LEVEL) / 2) / ndtri((1 + LEVEL) / 2)
-    error = apart.std(axis=0) * wider
-    vary = error > ROUNDING
-    largest = np.abs(apart[:, vary] / error[vary]).max(axis=1, initial=0.0)
-    limit = np.maximum(np.quantile(largest, LEVEL) * error, ROUNDING)
-    words = np.where(means > limit, "more", np.where(means < -limit, "less", UNTOLD))
+    sums, sizes = _sums([found[name] for name in shown], patients)
+    (means,), (errors,) = _studied(sums, sizes, np.ones((1, len(patients))))
+    drawn, errors_drawn = _studied(sums, sizes, _draws(patients))
+    vary = errors > ROUNDING
+    apart = np.abs(drawn - means)[:, vary]
+    # A draw of few patients over and over has no error of its own: its difference is as large as can be.
+    ratios = np.divide(
+        apart,
+        errors_drawn[:, vary],
+        out=np.where(apart > ROUNDING, np.inf, 0.0),
+        where=errors_drawn[:, vary] > ROUNDING,
+    )
+    limit = np.quantile(ratios.max(axis=1, initial=0.0), LEVEL, method="higher") * np.where(vary, errors, 0.0)
+    words = np.where(means > limit + ROUNDING, "more", np.where(means < -limit - ROUNDING, "less", UNTOLD))
     signs = dict(zip(shown, words.tolist(), strict=True))
     return {name: signs.get(name, NOT_MEASURED) for name in names}
 
 
-def _gaps(done: Done, model: str, pair: tuple[str, str], metric: str) -> list[tuple[tuple[str, str], float]]:
+def _studied(sums: Doubles, sizes: Doubles, counts: Doubles) -> tuple[Doubles, Doubles]:
+    """Means and their standard errors over patients, under every row of counts [rows, explainers]."""
+    means = np.nan_to_num(_means(sums, sizes, counts))
+    squares = counts @ (sums**2).T - 2 * means * (counts @ (sums * sizes).T) + means**2 * (counts @ (sizes**2).T)
+    people = counts @ (sizes > 0).T
+    spread = np.sqrt(np.maximum(squares, 0) * people / np.maximum(people - 1, 1))
+    total = counts @ sizes.T
+    return means, np.divide(spread, total, out=np.zeros_like(spread), where=total > 0)
+
+
+def gaps(done: Done, model: str, pair: tuple[str, str], metric: str) -> list[tuple[tuple[str, str], float]]:
+    """How much more the first explainer scores than the second, of each image and patient."""
     first, second = (dict(values_of(done, model, name, metric)) for name in pair)
     return [(one, first[one] - second[one]) for one in first if one in second]
 
@@ -78,9 +91,12 @@ def agreement(done: Done, model: str, one: str, other: str, explainers: Sequence
     signs = [better(done, model, metric) for metric in (one, other)]
     sums = [_sums([table[name] for name in both], patients) for table in tables]
 
+    scales = [np.abs(_means(*pair, np.ones((1, len(patients))))).max() or 1.0 for pair in sums]
+
     def drawn(counts: Doubles) -> Doubles:
-        means = [np.round(sign * _means(*pair, counts), DECIMALS) for sign, pair in zip(signs, sums, strict=True)]
-        return _taus(*means)
+        means = [sign * _means(*pair, counts) / scale for sign, pair, scale in zip(signs, sums, scales, strict=True)]
+        first, second = (np.round(one, DECIMALS).astype(np.float64) for one in means)
+        return _taus(first, second)
 
     value = drawn(np.ones((1, len(patients))))
     if np.isnan(value[0]):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xaibench.audit.verdicts import verdicts
-from xaibench.errors import DataError, UsageError
+from xaibench.errors import DataError, UsageError, XaibenchError
 from xaibench.planning import Terms
 from xaibench.registry import create, select
 from xaibench.results import load_results
@@ -87,15 +87,13 @@ def do(study: Study, out: Path, seed: int, device: str, progress: Progress, argv
         progress.say(f"{study.name}, {work.part.name}, seed {work.seed}: {work.folder}")
         if whole_elsewhere(work):
             progress.say("taken up from where it is published: its networks are elsewhere, and nothing is run again")
-            audit(work)
+            audit(work, progress)
             continue
         code = run(request(work, device), progress, argv).exit_code()
         if code == 130:
             return code
         worst = max(worst, code)
-        results = load_results(work.folder)
-        if results.scores:
-            Claims().render(results, work.folder)
+        claim(work)
     return worst
 
 
@@ -113,11 +111,26 @@ def as_planned(run: Mapping[str, Any], work: Work) -> bool:
     return asked.get("terms") == terms and all(asked.get(name) == getattr(wanted, name) for name in ASKED)
 
 
-def audit(work: Work) -> None:
-    """Put the metrics to the test, which takes the films and no network."""
-    if work.part.explainers:
-        asked = request(work, "cpu")
-        list(verdicts(Store(work.folder).open(), select("tasks", asked.tasks), select("metrics", asked.metrics)))
+def audit(work: Work, progress: Progress) -> None:
+    """Put the metrics to the test as they were used, which takes the films and no network."""
+    asked = request(work, "cpu")
+    if not asked.audit:
+        return
+    try:
+        plugins = [
+            select(group, text, asked.profile) for group, text in (("tasks", asked.tasks), ("metrics", asked.metrics))
+        ]
+        list(verdicts(Store(work.folder).open(), *plugins))
+    except XaibenchError as error:
+        progress.say(f"its metrics are not audited: {error}")
+    claim(work)
+
+
+def claim(work: Work) -> None:
+    """Write down what the results say, audits and all."""
+    results = load_results(work.folder)
+    if results.scores:
+        Claims().render(results, work.folder)
 
 
 def done(study: Study, out: Path, seed: int) -> dict[str, Done]:
