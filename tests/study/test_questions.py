@@ -68,7 +68,7 @@ def test_an_order_is_not_counted_by_definition_on_few_patients_or_of_networks_th
         known = done([prediction((0, 1, 2) * 8, said, model=CNN)])
         return rankings({"balve": {"robustness, paper": again, "paper": known}})
 
-    of, said = "of 1 comparisons on networks better than a guess", (0, 1, 2) * 8
+    of, said = "of 1 comparison on networks better than a guess", (0, 1, 2) * 8
     many, few, guessing = asked(24, said), asked(8, said), asked(24, (0,) * 24)
     assert f"{of} (MIAS crops as in the paper (small CNN)): 1 reversed.**" in many.reading
     words = [row[-1] for row in many.grids[0].rows]
@@ -259,7 +259,7 @@ def test_only_a_measure_that_tells_the_lesion_from_noise_is_held_against_overlap
     (row,) = answer.grids[0].rows
     assert row[-1].startswith(word)
     assert row[4].startswith("0.850 " if word == "agree" else "0.000 ")
-    counted = "Of 1 comparisons" if word == "agree" else "Of 0 comparisons"
+    counted = "Of 1 comparison" if word == "agree" else "Of 0 comparisons"
     assert answer.reading.startswith(f"**{counted} of a measure of faithfulness")
     assert ("(insertion)" in answer.reading) == (word != "agree")
 

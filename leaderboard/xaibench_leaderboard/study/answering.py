@@ -120,6 +120,11 @@ def measured(estimate: Estimate | None) -> str:
     return told(estimate)
 
 
+def several(count: int, thing: str) -> str:
+    """So many of a thing."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
 def tally(words: Sequence[str]) -> str:
     """How often each is said, most often first."""
     return ", ".join(f"{count} {word}" for word, count in Counter(words).most_common())

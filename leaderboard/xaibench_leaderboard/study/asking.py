@@ -18,6 +18,7 @@ from xaibench_leaderboard.study.answering import (
     listed,
     measured,
     parted,
+    several,
     sign,
     tally,
 )
@@ -212,9 +213,8 @@ def _told_of_order(claim: str, compared: Sequence[Compared]) -> str:
     papers = [one for one in compared if one.place.model == "hmc" and one.place.study == "hmc"]
     own = " On the paper's own network and films it cannot be tested: there the network guesses."
     more += own if papers and not any(one.able for one in papers) else ""
-    return (
-        f"**{claim}: of {len(words)} comparisons on networks better than a guess{on}: {tally(words) or 'none'}.**{more}"
-    )
+    compared_in = several(len(words), "comparison")
+    return f"**{claim}: of {compared_in} on networks better than a guess{on}: {tally(words) or 'none'}.**{more}"
 
 
 def _order_grids(compared: Sequence[Compared]) -> tuple[Grid, ...]:

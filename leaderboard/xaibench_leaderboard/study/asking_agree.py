@@ -16,6 +16,7 @@ from xaibench_leaderboard.study.answering import (
     hinted,
     measured,
     parted,
+    several,
     sign,
     tally,
 )
@@ -114,8 +115,8 @@ def _told(pairs: list[Pair]) -> str:
     blunt = sorted({one.faithful for one in judged} - {one.faithful for one in sharp})
     words = [COUNTED[WORDS.get(sign(one.tau), UNTOLD)] for one in sharp]
     told = (
-        f"**Of {len(sharp)} comparisons of a measure of faithfulness with one of localisation, on networks better than "
-        f"a guess and at least {FEW} patients: {tally(words) or 'none'}.**"
+        f"**Of {several(len(sharp), 'comparison')} of a measure of faithfulness with one of localisation, on networks "
+        f"better than a guess and at least {FEW} patients: {tally(words) or 'none'}.**"
     )
     if len(sharp) < len(judged):
         told += (
