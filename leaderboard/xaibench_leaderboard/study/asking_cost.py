@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Costs = tuple[Estimate | None, ...]  # one of each figure
 
 FIGURES = ("seconds", "forward-samples", "backward-samples")
+UNCOUNTED = "What went back was not counted everywhere."
 IN_PAPERS = ("gradcam", "gradcam++", "scorecam", "kernel-shap", "lime")
 
 
@@ -64,18 +65,23 @@ def _told(costs: Mapping[tuple[Place, str], Costs]) -> str:
     for (_, name), (_, *passes) in costs.items():
         if passes[0]:
             spans.setdefault(name, []).append(tuple(passes))
+    papers, others = (
+        _clauses({name: one for name, one in spans.items() if (name in IN_PAPERS) == of}) for of in (True, False)
+    )
+    told = [f"**Images passed through the network for one map: {papers}.**" if papers else "Seconds, by explainer."]
+    told += [f"The others: {others}."] if others else []
+    told += [UNCOUNTED] if any(back is None for several in spans.values() for _, back in several) else []
+    return " ".join(told)
+
+
+def _clauses(spans: Mapping[str, Sequence[Costs]]) -> str:
+    """Cheap ones first, those that cost the same together."""
     groups: dict[str, list[str]] = {}
     for name, counts in sorted(spans.items(), key=lambda one: max(_sum(both) for both in one[1])):
-        groups.setdefault(_counts(counts), []).append(f"`{name}`")
-    clauses = "; ".join(f"{count} for {listed(names)}" for count, names in groups.items())
-    return f"**Images passed through the network for one map: {clauses}.**" if clauses else "Seconds, by explainer."
-
-
-def _counts(counts: Sequence[Costs]) -> str:
-    """Forward, and back if any went back."""
-    forward, back = (_ends([both[at] for both in counts]) for at in (0, 1))
-    where = "" if all(both[1] for both in counts) else ", where that was counted,"
-    return forward if back in ("0", "") else f"{forward} and{where} {back} back"
+        forward, back = (_ends([both[at] for both in counts]) for at in (0, 1))
+        count = forward if back in ("0", "") else f"{forward} and {back} back"
+        groups.setdefault(count, []).append(f"`{name}`")
+    return "; ".join(f"{count} for {listed(names)}" for count, names in groups.items())
 
 
 def _ends(counts: Sequence[Estimate | None]) -> str:
