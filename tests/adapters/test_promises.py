@@ -97,8 +97,8 @@ REFUSED = {
     ("attentive", "attention-rollout"): "no torch.nn.MultiheadAttention",
     ("attentive", "attention-gradient"): "no torch.nn.MultiheadAttention",
 }
-# Divisors that all but cancel where activations are negative too leave fewer digits.
-TOLERANCE = {"xgradcam": 1e-4, "gradcam++": 1e-4}
+# Divisors that all but cancel where activations are negative too leave fewer digits; so do products of all layers.
+TOLERANCE = {"xgradcam": 1e-4, "gradcam++": 1e-4, "attention-gradient": 1e-4}
 
 
 def provided(kind, name):
