@@ -139,7 +139,7 @@ def test_the_weights_kept_are_those_of_the_best_epoch(tiny, tmp_path):
     recipe = replace(tiny.RECIPE, epochs=10)
     network, report = trained(tiny, tmp_path, task=Misleading(), recipe=recipe)
     values = [row["val_balanced_accuracy"] for row in report["curve"]]
-    assert report["val_balanced_accuracy"] == max(values) > values[-1] + 0.1  # processors differ in how soon it is misled
+    assert report["val_balanced_accuracy"] == max(values) > values[-1] + 0.1  # processors differ in how soon
     assert values[report["best_epoch"] - 1] == max(values)
     assert not same(network, last_weights(tmp_path))
     images = TaskImages(Misleading(), 0, recipe, 7).held_out
