@@ -26,7 +26,7 @@ from xaibench_leaderboard.study.asking_agree import agree
 from xaibench_leaderboard.study.asking_cost import cost
 from xaibench_leaderboard.study.asking_leaks import marker, scale
 from xaibench_leaderboard.study.paired import UNTOLD, difference, gaps
-from xaibench_leaderboard.study.places import able_or_not, skill, tried
+from xaibench_leaderboard.study.places import BETTER, JUDGED, able_or_not, skill, tried
 from xaibench_leaderboard.study.sources import explained, fails_audit, of_the_true_class, picked, spread
 from xaibench_leaderboard.wording import number
 
@@ -37,12 +37,10 @@ if TYPE_CHECKING:
     from xaibench_leaderboard.study.places import Place, Skill, Studies
     from xaibench_leaderboard.study.sources import Done
 
-JUDGED = ("iou-matched", "pointing-game")
 ORDERED = ("iou", *JUDGED)  # the first is the one that the papers' orders are of
 AGAIN_ALIKE = ("stability", "stability-iou", "stability-ssim")
 BLIND = ("centre", "tissue-prior")
 NO_CLASS = ("random", "intensity")  # shown beside them
-BETTER = "better than a guess"
 IN_OVERLAP = "Score-CAM above Grad-CAM++ above Grad-CAM in overlap"
 WITH_THRESHOLD = "DT Grad-CAM above Grad-CAM in overlap, or where that is equal in energy on the lesion"
 IN_STABILITY = "Grad-CAM above Kernel SHAP above LIME in stability"

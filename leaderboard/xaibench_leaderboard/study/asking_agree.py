@@ -21,7 +21,7 @@ from xaibench_leaderboard.study.answering import (
     tally,
 )
 from xaibench_leaderboard.study.paired import UNTOLD, agreement, better, difference
-from xaibench_leaderboard.study.places import REFERENCES, able_or_not, skill, tried
+from xaibench_leaderboard.study.places import BETTER, JUDGED, REFERENCES, able_or_not, skill, tried
 from xaibench_leaderboard.study.sources import fails_audit
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from xaibench_leaderboard.study.places import Place, Skill, Studies
     from xaibench_leaderboard.study.sources import Done
 
-LOCAL = ("iou-matched", "pointing-game")
 FAITHFUL = ("deletion", "insertion", "faithfulness-correlation", "faithfulness-estimate", "infidelity")
 TRUTH, NOISE = "roi", "random"
 BLUNT = "not asked: the measure does not tell the lesion from noise"
@@ -76,7 +75,7 @@ def agree(studies: Studies) -> Answer:
     pairs = [one for place, done in tried(studies) for one in _pairs(studies, place, done)]
     if not pairs:
         return Answer(question, NOT_RUN)
-    heads = ("data and network", "better than a guess", "localisation", "faithfulness",
+    heads = ("data and network", BETTER, "localisation", "faithfulness",
              "faithfulness of the lesion minus that of noise", "Kendall's tau", "explainers", "patients",
              "the two")  # fmt: skip
     note = (
@@ -92,7 +91,7 @@ def _pairs(studies: Studies, place: Place, done: Done) -> list[Pair]:
     found = []
     for faithful in FAITHFUL:
         edge = _edge(done, place.model, faithful)
-        for local in LOCAL:
+        for local in JUDGED:
             tau, count = agreement(done, place.model, local, faithful, explainers)
             if tau is not None:
                 fails = fails_audit(done, local) or fails_audit(done, faithful)

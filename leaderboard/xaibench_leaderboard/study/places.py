@@ -39,6 +39,8 @@ class Place:
         return self.study, self.part
 
 
+JUDGED = ("iou-matched", "pointing-game")  # where a map lies, by measures that need no threshold
+BETTER = "better than a guess"
 FILLED = "there the lesion fills the crop, the truth is the blob itself, and blur tells normal crops from others"
 # What comes first counts where the same network was explained twice. One that was trained again is another one.
 PLACES = (
@@ -101,12 +103,14 @@ def tried(studies: Studies) -> list[tuple[Place, Done]]:
 
 
 def _numbered(place: Place, done: Done, before: Sequence[tuple[Place, Done]]) -> Place:
-    for number in count(1):
-        name = place.name if number == 1 else f"{place.name}, training {number}"
-        others = [other for one, other in before if (one.name, one.model) == (name, place.model)]
-        if not others or any(same_network(done, other, place.model) for other in others):
-            return replace(place, name=name)
-    raise AssertionError
+    names = (f"{place.name}, training {number}" if number > 1 else place.name for number in count(1))
+    return replace(place, name=next(name for name in names if _may_be(name, place.model, done, before)))
+
+
+def _may_be(name: str, model: str, done: Done, before: Sequence[tuple[Place, Done]]) -> bool:
+    """Whether a name is free, or of this very network."""
+    others = [other for one, other in before if (one.name, one.model) == (name, model)]
+    return not others or any(same_network(done, other, model) for other in others)
 
 
 def same_network(one: Done, other: Done, model: str) -> bool:
