@@ -171,6 +171,16 @@ def test_explainers_are_told_from_a_floor_all_together(score, done):
     assert together(part, CNN, ["absent"], "centre", "iou-matched") == {"absent": "not measured"}
 
 
+@pytest.mark.parametrize(("patients", "word"), [(5, "cannot be told"), (6, "more")])
+def test_a_difference_that_is_the_same_on_every_film_needs_so_many_that_chance_would_not_give_it(
+    score, done, patients, word
+):
+    """Five equal signs come up in 1 of 16 coins thrown five times, six in 1 of 32."""
+    values = {"above": (0.75,) * patients, "centre": (0.5,) * patients}
+    part = done([score(name, "iou-matched", each, model=CNN) for name, each in values.items()])
+    assert together(part, CNN, ["above"], "centre", "iou-matched") == {"above": word}
+
+
 @pytest.mark.parametrize("patients", [12, 25])
 @pytest.mark.parametrize("drawn", ["normal", "exponential"])
 def test_among_many_explainers_that_are_all_nothing_hardly_ever_one_is_told_apart(score, done, drawn, patients):

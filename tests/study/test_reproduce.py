@@ -298,8 +298,13 @@ def test_nothing_that_is_published_is_lost_to_another_seed(place, tmp_path):
     assert contents(docs / "tiny") == before
 
 
-def test_an_interrupted_study_says_how_to_go_on_with_the_same_parts_in_the_same_place(monkeypatch, tmp_path):
-    monkeypatch.setattr("xaibench_leaderboard.study.running.do", lambda *given: 130)
+def pressed(*given):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("do", [lambda *given: 130, pressed], ids=["in a run", "between two"])
+def test_an_interrupted_study_says_how_to_go_on_with_the_same_parts_in_the_same_place(monkeypatch, tmp_path, do):
+    monkeypatch.setattr("xaibench_leaderboard.study.running.do", do)
     places = ("--out", tmp_path / "o", "--docs", tmp_path / "d")
     ran = invoke("reproduce", TINY, *OPTIONS, "--part", "one", *places)
     assert ran.exit_code == 130

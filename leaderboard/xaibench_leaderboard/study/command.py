@@ -88,8 +88,11 @@ def _reproduce(name: str, as_json: bool, options: dict[str, Any]) -> int:
         with alone(options["docs"] / study.name):
             take_up(study, command, options["docs"] / study.name, out, options["seed"])
     if not options["still"]:
-        with choose("auto") as progress:
-            code = do(asked, out, options["seed"], _device(options["device"]), progress, shlex.split(command))
+        try:
+            with choose("auto") as progress:
+                code = do(asked, out, options["seed"], _device(options["device"]), progress, shlex.split(command))
+        except KeyboardInterrupt:  # between two runs, which answer for themselves
+            code = INTERRUPTED
         if code == INTERRUPTED:
             click.echo(f"to go on: {shlex.join([*shlex.split(command), *_places(options)])}", err=True)
             return code

@@ -50,7 +50,10 @@ def together(done: Done, model: str, names: Sequence[str], floor: str, metric: s
         out=np.where(apart > ROUNDING, np.inf, 0.0),
         where=errors_drawn[:, vary] > ROUNDING,
     )
-    limit = np.quantile(ratios.max(axis=1, initial=0.0), LEVEL, method="higher") * np.where(vary, errors, 0.0)
+    # A difference that is the same for everybody has no error; coins give n equal signs in 1 of 2 ** (n - 1) tries.
+    people = (sizes > 0).sum(axis=1)
+    limit = np.where(2.0 ** (1 - people) * len(shown) <= 1 - LEVEL, 0.0, np.inf)
+    limit[vary] = np.quantile(ratios.max(axis=1, initial=0.0), LEVEL, method="higher") * errors[vary]
     words = np.where(means > limit + ROUNDING, "more", np.where(means < -limit - ROUNDING, "less", UNTOLD))
     signs = dict(zip(shown, words.tolist(), strict=True))
     return {name: signs.get(name, NOT_MEASURED) for name in names}
