@@ -53,7 +53,8 @@ class Inference:
     def compiled(self, network: nn.Module) -> nn.Module | None:
         """The copy compiled for batches of one size, if the user asks for it and `network` is the copy; else None.
 
-        It takes ten seconds or more per network, image size and batch size, and makes passes 10 to 20 % cheaper.
+        It takes ten to twenty seconds per network, image size and batch size, and makes passes 3 to 20 % cheaper,
+        depending on the processor: with 3 % it pays from some ten minutes of passes on, so nobody gets it unasked.
         """
         if os.environ.get(COMPILE) != "1" or network is not self._copy:
             return None

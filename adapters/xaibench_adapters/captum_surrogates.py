@@ -15,6 +15,7 @@ from xaibench.errors import UsageError
 from xaibench.isolation import isolated_randomness
 from xaibench.seeds import derive
 from xaibench_adapters.kernel_shap import PAPER as SHAP_PAPER
+from xaibench_adapters.kernel_shap import SEGMENTS_OF_PAPER
 from xaibench_adapters.lime_surrogate import PAPER as LIME_PAPER
 from xaibench_adapters.probing import Probe
 from xaibench_adapters.superpixels import Superpixels, refuse_imputation, stacked
@@ -124,7 +125,7 @@ class CaptumKernelShap(CaptumSurrogate):
         sign="signed",
         stochastic=True,
         default=False,
-        profiles={"quick": {"samples": 128, "segments": 50}},
+        profiles={"quick": {"samples": 128, "segments": 50}, "paper": SEGMENTS_OF_PAPER},
     )
 
     def method(self, forward: Callable[[torch.Tensor], torch.Tensor]) -> Any:

@@ -196,6 +196,7 @@ class DeepLiftShap:
         stochastic=True,
         needs=frozenset({"gradients"}),
         default=False,
+        profiles={"quick": {"samples": 4}},
     )
 
     def __init__(self, samples: int = 16, baselines: Baselines = "shades") -> None:

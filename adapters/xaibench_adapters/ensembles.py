@@ -25,7 +25,7 @@ PART = re.compile(r"\s*([^+()]+(?:\+\+)?(?:\([^()]*\))?)\s*")
 
 
 class MeanOf:
-    """The mean of several explainers' maps, each stretched to [0, 1] before. A failed map of one fails the mean.
+    """The mean of several explainers' maps, each stretched to [0, 1] before. If one is flat or NaN, so is the mean.
 
     explainers: their names joined by +, with parameters where wanted: "gradcam+rise(samples=500)".
     profile: the profile that the parts are made with, where their own parameters are not given.
@@ -37,6 +37,7 @@ class MeanOf:
             self.parts,
             ExplainerCard(
                 name="mean-of",
+                version=2,
                 summary="Mean of the maps of several explainers, each stretched to [0, 1]",
                 paper="Evaluating and Aggregating Feature-based Model Explanations (Bhatt et al., 2020)",
                 family="ensemble",
@@ -47,8 +48,9 @@ class MeanOf:
 
     def explain(self, classifier: Classifier, batch: Batch) -> Floats:
         """Heatmaps [B, H, W]."""
-        maps = [_unit(part.explain(classifier, batch)) for part in self.explainers()]
-        mean: Floats = np.stack(maps).mean(axis=0, dtype=np.float32)
+        maps = np.stack([_unit(part.explain(classifier, batch)) for part in self.explainers()])
+        all_show = (np.ptp(maps, axis=(2, 3), keepdims=True) != 0).all(axis=0)  # so does NaN, which stays
+        mean: Floats = maps.mean(axis=0, dtype=np.float32) * all_show
         return mean
 
     def explainers(self) -> list[Explainer]:

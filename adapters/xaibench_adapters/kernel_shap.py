@@ -11,7 +11,7 @@ from xaibench.contracts import ExplainerCard
 from xaibench.errors import UsageError
 from xaibench.seeds import derive
 from xaibench_adapters.coalitions import opposite_pairs
-from xaibench_adapters.shapley_fit import linear_values, smooth_values
+from xaibench_adapters.shapley_fit import MOST, linear_values, smooth_values
 from xaibench_adapters.superpixels import Superpixels, painted, stacked
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     Doubles: TypeAlias = NDArray[np.float64]
 
 PAPER = "A Unified Approach to Interpreting Model Predictions (Lundberg and Lee, 2017)"
-
+# SLIC as the paper on balanced protocols sets it.
+SEGMENTS_OF_PAPER = {"compactness": 1.0, "iterations": 1000, "sigma": 0.0}
 FEW = 3  # pairs per segment: measured where the two ways of sharing err alike
 
 
@@ -34,7 +35,8 @@ class KernelShap(Superpixels):
 
     Args:
         samples: passes per image at most, the whole and the empty image among them.
-        fit: smooth (also learns interactions of three and more segments) or linear (the paper's regression).
+        fit: smooth (also learns interactions of three and more segments) or linear (the paper's regression, which also
+            serves from 8000 samples on: it errs little more there, and takes far less memory).
         spread: how samples are shared among sizes: evenly, as leverage scores ask for, as the shapley kernel weighs, or
             auto: as the kernel weighs where pairs are few, evenly from three pairs per segment on.
         segmentation, segments, compactness, iterations, sigma, infill, output: see Superpixels.
@@ -56,7 +58,7 @@ class KernelShap(Superpixels):
         stochastic=True,
         profiles={
             "quick": {"samples": 128, "segments": 50},
-            "paper": {"compactness": 1.0, "iterations": 1000, "sigma": 0.0, "fit": "linear", "spread": "shapley"},
+            "paper": SEGMENTS_OF_PAPER | {"fit": "linear", "spread": "shapley"},
         },
     )
 
@@ -107,7 +109,7 @@ class KernelShap(Superpixels):
         odd = (outputs[2::2] - outputs[3::2]) / 2
         if segments == 1:
             return np.array([total])
-        if pairs.complete or self.fit == "linear":
+        if pairs.complete or self.fit == "linear" or len(pairs.rows) > MOST:
             return linear_values(pairs.rows, odd, pairs.weights, total)
         return smooth_values(pairs.rows, odd, total)
 

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from xaibench_adapters.superpixels import Output
 
 
-# Images per pass. Not what is in the batch: the last bits of an answer depend on how many pass together, and the fits
-# of the libraries blow them up; so an image's map would depend on its neighbours.
-AT_ONCE = {"cpu": 8, "cuda": 64}
+AT_ONCE = {"cpu": 32, "cuda": 256}  # images that a library is to hand over together
 
 
 class Probe:
@@ -30,10 +28,12 @@ class Probe:
         self._highest = torch.full((), -torch.inf)
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Outputs [n] of images [n, C, H, W], in passes of `size`; 0 where the network gave none."""
-        with torch.no_grad():
-            parts = torch.split(images.to(self.classifier.device), self.size)
-            logits = torch.cat([self.classifier.logits(some) for some in parts])
+        """Outputs [n] of images [n, C, H, W]; 0 where the network gave none.
+
+        A library composes its images itself: to the engine each is an infill that a mask of zeros shows whole.
+        """
+        nothing = torch.zeros(1, 1, 1).expand(len(images), *images.shape[2:])
+        logits = self.classifier.masked(torch.zeros_like(images[0]), nothing, images)
         self.note(logits)
         outputs = chosen_output(logits.double(), self.target, self.output)
         return torch.where(outputs.isfinite(), outputs, 0.0)

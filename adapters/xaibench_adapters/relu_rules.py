@@ -138,6 +138,7 @@ class GuidedGradCAM(GradCAM):
 
     card = ExplainerCard(
         name="guided-gradcam",
+        version=2,
         summary="Guided backpropagation times Grad-CAM; absolute, of several channels the largest",
         paper="Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization "
         "(Selvaraju et al., 2017)",
@@ -148,5 +149,7 @@ class GuidedGradCAM(GradCAM):
 
     def explain(self, classifier: Classifier, batch: Batch) -> torch.Tensor:
         """Heatmaps [B, H, W]."""
-        fine = GuidedBackprop().gradients(classifier, batch)
-        return (fine * super().explain(classifier, batch).unsqueeze(1)).abs().amax(dim=1)
+        fine, cams = GuidedBackprop().gradients(classifier, batch), super().explain(classifier, batch)
+        # Where Grad-CAM is the same everywhere it says nothing, and what is left would be guided backpropagation alone.
+        tells = cams.amax(dim=(1, 2), keepdim=True) != cams.amin(dim=(1, 2), keepdim=True)  # so does NaN, which stays
+        return (fine * (cams * tells).unsqueeze(1)).abs().amax(dim=1)

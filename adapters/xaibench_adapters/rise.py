@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,8 +28,8 @@ class Masks:
     """Coarse grids of seen and unseen cells, enlarged smoothly, each shifted by less than a cell."""
 
     grids: torch.Tensor  # [N, cells, cells] of 0 and 1
-    rows: torch.Tensor  # [N, H, cells]: how each row of pixels is mixed from the rows of the grid
-    columns: torch.Tensor  # [N, W, cells]
+    shifts: np.ndarray  # [N, 2], shares of a cell
+    size: tuple[int, int]  # of the image
 
     def __len__(self) -> int:
         return len(self.grids)
@@ -38,24 +38,27 @@ class Masks:
         """Masks [m, H, W] in [0, 1]."""
         for start in range(0, len(self), CHUNK):
             part = slice(start, start + CHUNK)
-            yield self.rows[part] @ self.grids[part] @ self.columns[part].mT
+            rows, columns = (self._mixing(axis, part) for axis in (0, 1))
+            yield rows @ self.grids[part] @ columns.mT
 
     def weighted_sum(self, weights: torch.Tensor) -> torch.Tensor:
         """Sum of all masks [H, W], each times its weight."""
-        total = torch.zeros(self.rows.shape[1], self.columns.shape[1], dtype=torch.float64, device=self.grids.device)
+        total = torch.zeros(self.size, dtype=torch.float64, device=self.grids.device)
         for weight, masks in zip(torch.split(weights, CHUNK), self.chunks(), strict=True):
             total += torch.tensordot(weight.double(), masks.double(), 1)
         return total
 
+    def _mixing(self, axis: int, part: slice) -> torch.Tensor:
+        """How the rows of pixels are mixed from those of the grids [m, H, cells]; or the columns."""
+        return _mixing(self.size[axis], self.grids.shape[1], self.shifts[part, axis]).to(self.grids.device)
 
-def draw(count: int, cells: int, share: float, sampling: str, shape: Sequence[int], seed: int) -> Masks:
+
+def draw(count: int, cells: int, share: float, sampling: str, size: tuple[int, int], seed: int) -> Masks:
     """Masks of an image of this height and width."""
     generator = np.random.default_rng(seed)
     grids = _independent if sampling == "independent" else _balanced
     drawn = grids(count, cells, share, generator)
-    shifts = generator.random((count, 2))
-    rows, columns = (_mixing(side, cells, shifts[:, axis]) for axis, side in enumerate(shape))
-    return Masks(torch.from_numpy(drawn), rows, columns)
+    return Masks(torch.from_numpy(drawn), generator.random((count, 2)), size)
 
 
 def _independent(count: int, cells: int, share: float, generator: np.random.Generator) -> np.ndarray:
@@ -139,11 +142,11 @@ class Rise:
 
     def explain(self, classifier: Classifier, batch: Batch) -> torch.Tensor:
         """Heatmaps [B, H, W]."""
-        shape = batch.images.shape[2:]
+        size = (batch.images.shape[2], batch.images.shape[3])
 
         def masks(index: int) -> Masks:
-            drawn = draw(self.samples, self.cells, self.share, self.sampling, shape, batch.seeds[index])
-            return Masks(*(part.to(classifier.device) for part in (drawn.grids, drawn.rows, drawn.columns)))
+            drawn = draw(self.samples, self.cells, self.share, self.sampling, size, batch.seeds[index])
+            return replace(drawn, grids=drawn.grids.to(classifier.device))
 
         scores = masked_scores(classifier, batch, lambda index: masks(index).chunks(), self.infill, self.output)
         return torch.stack([self._map(masks(index), one) for index, one in enumerate(scores)])

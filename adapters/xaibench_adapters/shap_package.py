@@ -14,7 +14,7 @@ from xaibench.contracts import ExplainerCard
 from xaibench.errors import UsageError
 from xaibench.isolation import isolated_randomness
 from xaibench.seeds import derive
-from xaibench_adapters.kernel_shap import PAPER
+from xaibench_adapters.kernel_shap import PAPER, SEGMENTS_OF_PAPER
 from xaibench_adapters.probing import Probe
 from xaibench_adapters.superpixels import Superpixels, painted, stacked
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from xaibench_adapters.superpixels import Output
 
     Doubles = NDArray[np.float64]
+
+CUT_AT_ONCE = 8  # halves of the image: as many are cut before it is asked which to cut next, so never by device
 
 
 def _shap() -> Any:
@@ -57,7 +59,7 @@ class KernelShapPackage(Superpixels):
         sign="signed",
         stochastic=True,
         default=False,
-        profiles={"quick": {"samples": 125, "segments": 50}},
+        profiles={"quick": {"samples": 125, "segments": 50}, "paper": SEGMENTS_OF_PAPER},
     )
 
     def __post_init__(self) -> None:
@@ -149,7 +151,7 @@ class PartitionShap:
             # Anew for each image: its blurred image is kept under the address of the sharp one, which may come again.
             masker = shap.maskers.Image(self._mask(picture), picture.shape)
             explainer = shap.PartitionExplainer(outputs, masker)
-            found = explainer(picture[None], max_evals=self.samples, batch_size=probe.size, silent=True)
+            found = explainer(picture[None], max_evals=self.samples, batch_size=CUT_AT_ONCE, silent=True)
         return probe.judged(np.asarray(found.values, dtype=np.float32).reshape(picture.shape).sum(axis=2))
 
     def _mask(self, picture: Floats) -> str:

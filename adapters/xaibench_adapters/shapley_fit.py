@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BENDS = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0)  # how much of the smooth function is not linear
 NOISES = (1e-7, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # relative to the function's own variance
+MOST = 4000  # pairs of a smooth fit: what it needs grows with their square, 128 MB a matrix at so many
 TRIED = 128  # pairs on which bend and noise are chosen: more cost time and hardly change the choice
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 # What the heads for other numbers of classes are called.
 HEADS = tuple(f"inner.{name}" for name in ("fc.", "classifier.", "head.", "heads.", "AuxLogits.", "aux1.", "aux2."))
+TRANSFORMERS = "vit_"  # torchvision's networks whose attention is torch's own
 # In torchvision's files of DenseNets a dot more than in its networks.
 DOTTED = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
@@ -93,6 +95,8 @@ class Torchvision(_FromZoo):
             )
         super().__init__(weights=weights, checkpoint=checkpoint, recipe=recipe, epochs=epochs)
         self.name, self.layer = name, layer
+        if name.startswith(TRANSFORMERS):
+            self.card = replace(self.card, provides=self.card.provides | {"attention"})
 
     @property
     def imagenet(self) -> str:  # type: ignore[override]  # it is known only by name
@@ -103,7 +107,7 @@ class Torchvision(_FromZoo):
         """Random weights, one logit per class."""
         options: dict[str, Any] = {"num_classes": len(task.classes)}
         side = None
-        if self.name.startswith("vit_"):
+        if self.name.startswith(TRANSFORMERS):
             patch = int(self.name.rpartition("_")[2])
             side = options["image_size"] = patch * math.ceil(max(task.shape[1:]) / patch)
         if self.name in ("googlenet", "inception_v3"):

@@ -1,5 +1,7 @@
 """Attention of transformers and of feature maps, by hand and against slow twins."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -11,6 +13,7 @@ from xaibench.contracts import Batch
 from xaibench.errors import UsageError
 from xaibench.guard import Guard
 from xaibench.isolation import isolated_randomness
+from xaibench.registry import create
 from xaibench_adapters.attention import AttentionGradient, AttentionRollout, _as_heatmaps
 from xaibench_adapters.spatial_attention import HMCAttention, _received
 from xaibench_models.hmc import Attention, HMCNet
@@ -36,6 +39,22 @@ def transformer():
 @pytest.fixture(scope="module")
 def batch():
     return batch_of(torch.rand((2, 3, 32, 32), generator=torch.Generator().manual_seed(1)), [2, 0])
+
+
+@pytest.mark.parametrize(
+    ("reference", "offered"), [("torchvision:vit_b_32", True), ("torchvision:swin_t", False), ("vit", True)]
+)
+def test_networks_whose_attention_can_be_followed_offer_it(reference, offered):
+    plugin, task = create("models", reference).plugin, SimpleNamespace(classes=CLASSES, shape=(1, 64, 64))
+    assert ("attention" in plugin.card.provides) == offered
+    with isolated_randomness(0):
+        classifier = TorchClassifier(plugin.build(task), CLASSES, None)
+    images = batch_of(torch.rand(1, 1, 64, 64), [0])
+    if offered:
+        assert AttentionRollout().explain(classifier, images)[0].std() > 0
+    else:
+        with pytest.raises(UsageError, match=r"no torch\.nn\.MultiheadAttention"):
+            AttentionRollout().explain(classifier, images)
 
 
 def attention_of(network, images, disturbed=None):

@@ -247,11 +247,11 @@ def test_several_layers_cost_one_pass(images):
 def transformer():
     torch.manual_seed(0)
     network = VisionTransformer(32, 8, 2, 2, 16, 32, num_classes=3)
-    nn.init.normal_(network.heads.head.weight, std=0.5)
+    nn.init.normal_(network.heads.head.weight, std=50)  # pytorch-grad-cam adds 1e-6 to squares of gradients
     return network.eval()
 
 
-@pytest.mark.parametrize(("ours", "theirs"), PEERS[:1] + PEERS[3:])
+@pytest.mark.parametrize(("ours", "theirs"), PEERS)
 def test_cams_of_a_transformer_agree_with_pytorch_grad_cam(transformer, ours, theirs):
     def reshape(tokens):
         return tokens[:, 1:].transpose(1, 2).reshape(len(tokens), -1, 4, 4)

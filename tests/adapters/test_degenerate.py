@@ -140,7 +140,7 @@ def test_a_black_image_contributes_nothing_and_its_map_is_flat(name, batch):
     assert not maps_of(name, network_for(name), batch).any()
 
 
-@pytest.mark.parametrize("name", CAMS)
+@pytest.mark.parametrize("name", [*CAMS, "guided-gradcam"])
 def test_feature_maps_of_one_place_give_flat_maps(name, batch):
     """A single place cannot say where: the map counts as failed."""
     network = network_for(name, grid=1)
@@ -150,7 +150,7 @@ def test_feature_maps_of_one_place_give_flat_maps(name, batch):
     assert reasons(maps) == [True] * 3
 
 
-@pytest.mark.parametrize("name", GRADIENTS + ATTENTION + ENSEMBLES)
+@pytest.mark.parametrize("name", ALL)
 def test_a_network_of_one_class_is_explained(name, batch):
     maps = maps_of(name, network_for(name, classes=1), with_targets(batch, [0, 0, 0]))
     assert np.isfinite(maps).all()

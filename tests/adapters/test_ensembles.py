@@ -58,6 +58,13 @@ def test_a_failed_map_of_a_part_fails_the_mean_of_that_image_alone(classifier, b
     assert [bool(np.isfinite(one).all()) for one in maps] == [True, False, True]
 
 
+def test_where_a_part_shows_nothing_the_mean_shows_nothing_of_that_image_alone(classifier, batch):
+    """Else the map of the others would pass for that of all."""
+    batch.images[1] = 0  # nothing times any gradient
+    maps = MeanOf("input-x-gradient+saliency").explain(classifier, batch)
+    assert [bool(one.any()) for one in maps] == [True, False, True]
+
+
 def test_the_card_follows_from_the_parts():
     card = MeanOf("gradcam+saliency").card
     assert (card.needs, card.stochastic, card.class_sensitive) == ({"gradients", "cam_layer"}, False, True)

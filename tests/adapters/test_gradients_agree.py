@@ -14,6 +14,8 @@ from torch.nn import functional as F
 from xaibench.classifier import TorchClassifier
 from xaibench_adapters.deeplift import DeepLift, DeepLiftShap
 from xaibench_adapters.drawing import baseline, generator, noisy
+from xaibench_adapters.ensembles import MeanOf, Smooth
+from xaibench_adapters.guided_path import GuidedIG
 from xaibench_adapters.noisy_gradients import SmoothGrad, VarGrad
 from xaibench_adapters.path_gradients import BlurIG, Focus, GradientShap, IntegratedGradients
 from xaibench_adapters.pixel_gradients import InputXGradient, Saliency
@@ -243,12 +245,15 @@ LARGEST = WEIGHTS.abs().amax(dim=1)
         (GradientShap(samples=9, baselines="black", noise=0), CONTRIBUTIONS),
         (DeepLift(), CONTRIBUTIONS),
         (DeepLiftShap(samples=3, baselines="black"), CONTRIBUTIONS),
+        (GuidedIG(steps=9), CONTRIBUTIONS),  # on whatever way
+        (Smooth("saliency", samples=5), LARGEST),
+        (MeanOf("saliency"), (LARGEST - LARGEST.min()) / (LARGEST.max() - LARGEST.min())),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_a_linear_model_is_explained_by_its_weights(linear_batch, explainer, expected):
     maps = explainer.explain(TorchClassifier(Linear(), ("a",), None), linear_batch)
-    torch.testing.assert_close(maps, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(torch.as_tensor(maps), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("explainer", [GradientShap(8, "shades", 0), DeepLiftShap(8, "shades")])

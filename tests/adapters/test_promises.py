@@ -115,6 +115,11 @@ PAIRS = [
 ]
 
 
+PERTURBING = ["scorecam"] + [
+    name for name in sorted(POINTS) if POINTS[name].load()().card.family in ("perturbation", "surrogate")
+]
+
+
 @dataclass
 class Trial:
     """One explainer on one network: its maps, and what was seen while they were made."""
@@ -295,6 +300,14 @@ def test_only_explainers_that_ask_for_gradients_pass_backward(trial):
 def test_no_pass_is_larger_than_16_images(trial):
     """What the classifier is told to mask at once, and what is passed forward and backward at once on a CPU."""
     assert max(trial.sizes) <= 16
+
+
+@pytest.mark.parametrize("name", PERTURBING)
+def test_images_that_a_method_changes_go_through_the_engine(name, trials):
+    """What passes elsewhere is a look at a layer at most. Extremal perturbations climb along gradients."""
+    trial = trials("cnn", name)
+    assert (sum(trial.sizes) > COUNT) == (name == "extremal-perturbation")
+    assert trial.classifier.counters.forward > 5 * COUNT
 
 
 @each_pair

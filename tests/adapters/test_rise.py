@@ -40,13 +40,12 @@ def explain(explainer, network, seed=0):
 
 
 def test_masks_are_grids_enlarged_bilinearly_and_cut_at_a_shift():
-    """Against scipy, which enlarges with the edges going on, as the paper's code does."""
-    masks = draw(3, 4, 0.5, "independent", (20, 30), seed=5)
+    """Against scipy, which enlarges with the edges going on, as the paper's code does; more than a chunk."""
+    masks = draw(40, 4, 0.5, "independent", (20, 30), seed=5)
     shifts = np.random.default_rng(5)
-    shifts.random((3, 4, 4))
-    for grid, mask, (down, right) in zip(
-        masks.grids.numpy(), next(masks.chunks()).numpy(), shifts.random((3, 2)), strict=True
-    ):
+    shifts.random((40, 4, 4))
+    drawn = torch.cat(list(masks.chunks())).numpy()
+    for grid, mask, (down, right) in zip(masks.grids.numpy(), drawn, shifts.random((40, 2)), strict=True):
         large = zoom(grid, (25 / 4, 40 / 4), order=1, mode="nearest", grid_mode=True)  # cells of 5 x 8, and one more
         top, left = int(down * 5), int(right * 8)
         np.testing.assert_allclose(mask, large[top : top + 20, left : left + 30], atol=1e-6)
@@ -91,7 +90,7 @@ def test_the_closed_form_of_a_linear_model():
     block of balanced grids, with variance 1/4. The map is the mean score + Cov(mask) weights / share."""
     network = places(4, 0.0)
     drawn = draw(1024, 21, 0.5, "balanced", (21, 21), seed=0)  # 441 cells: a block has 2 x 512 grids
-    rows, columns = drawn.rows[0].double(), drawn.columns[0].double()
+    rows, columns = (drawn._mixing(axis, slice(0, 1))[0].double() for axis in (0, 1))
     covariance = 0.25 * rows @ rows.T @ network.single.double() @ columns @ columns.T
     expected = network.single.sum() / 2 + covariance / 0.5
     found = explain(Rise(samples=1024, cells=21, output="logit"), network)

@@ -122,7 +122,7 @@ def test_partition_shap_shows_the_network_the_image_itself_where_it_is_not_hidde
     infill, classifier, make_batch, channels
 ):
     batch, seen = make_batch(1, channels), []
-    classifier.network.register_forward_pre_hook(lambda _module, given: seen.extend(given[0].clone()))
+    classifier.network.inner.register_forward_pre_hook(lambda _module, given: seen.extend(given[0].clone()))
     quick(PartitionShap, samples=20, infill=infill).explain(classifier, batch)
     kept = [float((one - batch.images[0]).abs().lt(1e-2).float().mean()) for one in seen]
     assert max(kept) == 1

@@ -12,6 +12,7 @@ from torch import nn
 from xaibench.classifier import TorchClassifier
 from xaibench.errors import UsageError
 from xaibench.normalise import invalid
+from xaibench_adapters import kernel_shap
 from xaibench_adapters.captum_surrogates import CaptumKernelShap, CaptumLime, CaptumShapleySampling
 from xaibench_adapters.coalitions import balanced, coin_flips, opposite_pairs
 from xaibench_adapters.kernel_shap import KernelShap
@@ -174,6 +175,17 @@ def test_the_smooth_fit_learns_interactions_of_three_that_the_linear_one_takes_f
     assert errors["smooth"] < errors["linear"] / 2
 
 
+def test_very_many_pairs_are_fitted_linearly(monkeypatch):
+    """What the smooth fit needs grows with the square of their number."""
+    asked = {fit: KernelShap(samples=300, segments=64, fit=fit, **games.PIXELS) for fit in ("smooth", "linear")}
+    smooth, linear = (values(one, games.Bent(64), 8, 8) for one in asked.values())
+    assert not np.allclose(smooth, linear)
+    monkeypatch.setattr(kernel_shap, "MOST", 148)  # pairs; there are 149
+    np.testing.assert_array_equal(values(asked["smooth"], games.Bent(64), 8, 8), linear)
+    monkeypatch.setattr(kernel_shap, "MOST", 149)
+    np.testing.assert_array_equal(values(asked["smooth"], games.Bent(64), 8, 8), smooth)
+
+
 def test_kernel_shap_passes_no_more_than_it_was_given():
     for samples in (4, 33, 200):
         classifier, batch = games.played(games.Bent(12), 3, 4)
@@ -240,6 +252,18 @@ def test_the_libraries_recover_an_additive_model(explainer):
     terms = games.additive(16)
     found = values(explainer, games.Game(terms), 4, 4)
     np.testing.assert_allclose(found, games.planted_values(terms, 16), atol=2e-3)
+
+
+def test_partition_shap_of_an_additive_model_is_what_each_pixel_gains_over_its_blurred_self():
+    import cv2
+
+    terms = games.additive(64)
+    classifier, batch = games.played(games.Game(terms), 8, 8)
+    image = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    object.__setattr__(batch, "images", image)
+    found = PartitionShap(samples=20000).explain(classifier, batch)[0].numpy()
+    gained = image[0, 0].numpy() - cv2.blur(image[0, 0].numpy(), (2, 2))
+    np.testing.assert_allclose(found, games.planted_values(terms, 64).reshape(8, 8) * gained, atol=1e-4)
 
 
 def test_partition_shap_adds_up_to_what_the_image_gains_over_its_blurred_self():
@@ -354,6 +378,24 @@ def test_a_segment_is_hidden_behind_its_mean():
 def test_parameters_that_cannot_be_are_refused(factory, given, message):
     with pytest.raises(UsageError, match=message):
         factory(**given)
+
+
+@pytest.mark.parametrize("factory", [LimePackage, CaptumLime, CaptumKernelShap, CaptumShapleySampling, PartitionShap])
+def test_what_a_library_asks_for_is_cut_into_batches_that_memory_has_room_for(factory, small_net, make_batch, channels):
+    """Three images at once fit; the libraries hand over as many as pay."""
+    network, sizes = small_net(channels), []
+
+    def full(_module, given):
+        sizes.append(len(given[0]))
+        if len(given[0]) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    network.register_forward_pre_hook(full)
+    batch, classes = make_batch(1, channels), ("a", "b", "c")
+    found = quick(factory).explain(TorchClassifier(network, classes, None), batch)
+    assert max(sizes) > 3
+    expected = quick(factory).explain(TorchClassifier(small_net(channels), classes, None, batch_size=3), batch)
+    np.testing.assert_allclose(found, expected, atol=1e-3 * float(expected.abs().max()))
 
 
 def test_an_answer_that_was_none_is_not_forgotten_for_later_ones(classifier):

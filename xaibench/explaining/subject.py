@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from xaibench.allocator import keep_memory
 from xaibench.classifier import TorchClassifier
 from xaibench.errors import DataError, UsageError
 from xaibench.orders import Order, Prepared
@@ -50,6 +51,7 @@ def subject_of(model: Loaded, task: Loaded, fold: int, seed: int, device: str, p
         raise UsageError(msg)
     order = Order(model, task, fold, seed)
     found = order.find() if model.card["trained"] else None
+    keep_memory()
     network = _built(order, found)
     classifier = TorchClassifier(
         network,
