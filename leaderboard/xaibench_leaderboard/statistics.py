@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 REPLICATES = 1000
 DRAWN_AT_ONCE = 2**20
 LEVEL = 0.95
+ROUNDING = 1e-12  # relative
 METHOD = "BCa bootstrap over patients, at the level of Student's t"
 
 
@@ -182,8 +183,12 @@ def bca(theta: Doubles, replicates: Doubles, left_out: Doubles, counts: NDArray[
 
 
 def _bias(theta: Doubles, replicates: Doubles) -> Doubles:
-    """How far the median of the replicates is from the value, in normal quantiles."""
-    below = (replicates < theta[:, None]).mean(axis=1) + (replicates <= theta[:, None]).mean(axis=1)
+    """How far the median of the replicates is from the value, in normal quantiles.
+
+    Replicates that are the value but for rounding are on both sides of it, or processors would differ in the interval.
+    """
+    slack = ROUNDING * np.maximum(replicates.max(axis=1), -replicates.min(axis=1))  # theirs, by the largest there is
+    below = (replicates < (theta - slack)[:, None]).mean(axis=1) + (replicates <= (theta + slack)[:, None]).mean(axis=1)
     least = 0.5 / replicates.shape[1]
     bias: Doubles = ndtri(np.clip(below / 2, least, 1 - least))
     return bias

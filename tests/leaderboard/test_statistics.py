@@ -5,7 +5,9 @@ from scipy import stats
 from xaibench.seeds import derive
 from xaibench_leaderboard.statistics import (
     REPLICATES,
+    _bias,
     balanced_accuracy,
+    bca,
     coverage,
     estimates,
     mean_estimate,
@@ -205,3 +207,16 @@ def test_the_fast_balanced_accuracy_agrees_with_one_that_pools_the_images_of_eve
 def test_coverage_is_the_share_of_maps_that_did_not_fail():
     assert coverage((True, False, False, False)) == 0.75
     assert coverage(()) is None
+
+
+def test_replicates_that_are_the_value_but_for_rounding_are_on_both_sides_of_it():
+    """Sums are added in other orders elsewhere: an interval must not hang on which side a tie falls."""
+    replicates = np.repeat([0.1, 0.2, 0.3, 0.4, 0.6], [100, 200, 400, 200, 100])[None]
+    left_out, counts = np.array([[0.25, 0.3, 0.3, 0.4]]), np.ones((1, 4), dtype=bool)
+    low, high = bca(np.array([0.3]), replicates, left_out, counts)
+    for nudge in (1e-15, -1e-15):
+        nudged = np.where(replicates == 0.3, 0.3 + nudge, replicates)
+        found = bca(np.array([0.3]), nudged, left_out, counts)
+        np.testing.assert_allclose(found, (low, high), rtol=1e-9)
+    # Half of the ties count as below, so 500 of 1000 are: no bias.
+    assert _bias(np.array([0.3]), replicates) == 0
