@@ -36,7 +36,7 @@ class KernelShap(Superpixels):
     Args:
         samples: passes per image at most, the whole and the empty image among them.
         fit: smooth (also learns interactions of three and more segments) or linear (the paper's regression, which also
-            serves from 8000 samples on: it errs little more there, and takes far less memory).
+            serves beyond 8000 samples: it errs little more there, and takes far less memory).
         spread: how samples are shared among sizes: evenly, as leverage scores ask for, as the shapley kernel weighs, or
             auto: as the kernel weighs where pairs are few, evenly from three pairs per segment on.
         segmentation, segments, compactness, iterations, sigma, infill, output: see Superpixels.

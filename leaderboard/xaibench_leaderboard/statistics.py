@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 REPLICATES = 1000
 DRAWN_AT_ONCE = 2**20
 LEVEL = 0.95
-ROUNDING = 1e-12  # relative
+ROUNDING = 1e-12  # of sums, which processors add in different orders
 METHOD = "BCa bootstrap over patients, at the level of Student's t"
 
 
@@ -187,7 +187,7 @@ def _bias(theta: Doubles, replicates: Doubles) -> Doubles:
 
     Replicates that are the value but for rounding are on both sides of it, or processors would differ in the interval.
     """
-    slack = ROUNDING * np.maximum(replicates.max(axis=1), -replicates.min(axis=1))  # theirs, by the largest there is
+    slack = ROUNDING * np.maximum(replicates.max(axis=1), -replicates.min(axis=1))
     below = (replicates < (theta - slack)[:, None]).mean(axis=1) + (replicates <= (theta + slack)[:, None]).mean(axis=1)
     least = 0.5 / replicates.shape[1]
     bias: Doubles = ndtri(np.clip(below / 2, least, 1 - least))

@@ -12,6 +12,7 @@ from torch import nn
 from xaibench.classifier import TorchClassifier
 from xaibench.errors import UsageError
 from xaibench.normalise import invalid
+from xaibench.registry import create
 from xaibench_adapters import kernel_shap
 from xaibench_adapters.captum_surrogates import CaptumKernelShap, CaptumLime, CaptumShapleySampling
 from xaibench_adapters.coalitions import balanced, coin_flips, opposite_pairs
@@ -173,6 +174,13 @@ def test_the_smooth_fit_learns_interactions_of_three_that_the_linear_one_takes_f
         for fit in ("smooth", "linear")
     }
     assert errors["smooth"] < errors["linear"] / 2
+
+
+@pytest.mark.parametrize("name", ["kernel-shap", "kernel-shap-package", "captum-kernel-shap"])
+def test_the_paper_profile_has_the_segments_of_the_paper_in_every_implementation(name):
+    """100 of SLIC, hardly bound to their places."""
+    made = create("explainers", name, "paper").plugin
+    assert (made.segmentation, made.segments, made.compactness) == ("slic", 100, 1.0)
 
 
 def test_very_many_pairs_are_fitted_linearly(monkeypatch):

@@ -7,7 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from xaibench_leaderboard.study.paired import NOT_MEASURED, ROUNDING, UNTOLD
+from xaibench_leaderboard.statistics import ROUNDING
+from xaibench_leaderboard.study.paired import NOT_MEASURED, UNTOLD
 from xaibench_leaderboard.study.rendering import told
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xaibench_leaderboard.statistics import LEVEL, Estimate, bca, mean_estimate, resamples
+from xaibench_leaderboard.statistics import LEVEL, ROUNDING, Estimate, bca, mean_estimate, resamples
 from xaibench_leaderboard.study.sources import per_image, picked
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 FEWEST = 3  # explainers that a rank correlation needs
 DECIMALS = 6  # of the largest mean: means equal to so many are tied, what is left is the rounding of single passes
-ROUNDING = 1e-12
 NOT_MEASURED, UNTOLD = "not measured", "cannot be told"
 
 
